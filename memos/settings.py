@@ -1,0 +1,241 @@
+"""Settings: what they are, where each came from, and where the home lies.
+
+Precedence: flag > `MEMOS_*` environment > `./memos.toml` > user settings > default. A project file
+may name no server, key or tool until the user has trusted that very file. This module opens no
+store and no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from memos.errors import SettingsError
+from memos.ports import LoopMode
+
+Origin = Literal["flag", "environment", "project file", "user settings", "default"]
+
+PROJECT_FILE = "memos.toml"
+DEFAULT_CONTEXT_TOKENS = 8192
+"""Assumed where neither the model nor the user says more: what most small local servers give."""
+
+
+class Settings(BaseModel):
+    """Every setting, with its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = "extractive"
+    """Which model answers: extractive, openai:NAME[@URL], gguf:PATH, scripted:PATH."""
+    agent: str = "default"
+    """The agent the commands mean when none is named."""
+    loop: LoopMode = "heartbeat"
+    """How the agent runs: heartbeat (speaks by send_message) or native (plain text is the reply)."""
+    context_tokens: int | None = Field(default=None, ge=1024, le=16_777_216)
+    """The context window to use; never more than the model's own."""
+    output_reserve_tokens: int | None = Field(default=None, ge=64)
+    """Tokens kept free for each completion (default: an eighth of the window, 4,096 at most)."""
+    warn_fraction: float = Field(default=0.7, gt=0, le=1)
+    """Warn the model of memory pressure at this share of window minus reserve."""
+    flush_fraction: float = Field(default=0.9, gt=0, le=1)
+    """Evict and summarise at this share of window minus reserve."""
+    evict_fraction: float = Field(default=0.5, gt=0, lt=1)
+    """The share of the queue that a flush evicts."""
+    max_steps: int = Field(default=50, ge=1)
+    """Steps after which a turn is ended."""
+    search_page_size: int = Field(default=5, ge=1, le=50)
+    """Hits on a page of a search that the model makes."""
+    timezone: str | None = None
+    """IANA time zone of new agents (default: the machine's)."""
+    timeout_s: float = Field(default=120, gt=0)
+    """How long a model server may stay silent."""
+    max_retries: int = Field(default=2, ge=0, le=20)
+    """How often a request that may succeed later is repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where one home keeps its things."""
+
+    home: Path
+    config: Path
+    cache: Path
+
+    @property
+    def database(self) -> Path:
+        return self.home / "memos.db"
+
+    @property
+    def index(self) -> Path:
+        return self.home / "index"
+
+    @property
+    def locks(self) -> Path:
+        return self.home / "locks"
+
+    @property
+    def trusted(self) -> Path:
+        return self.config.parent / "trusted.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings in force, with the origin of each."""
+
+    settings: Settings
+    origins: dict[str, Origin]
+    paths: Paths
+
+
+def find_paths(home: Path | str | None = None) -> Paths:
+    """`home`, else `MEMOS_HOME`, holds everything; else the platform's folders do."""
+    named = home or os.environ.get("MEMOS_HOME")
+    if named:
+        root = Path(named).expanduser().absolute()
+        return Paths(root, root / "settings.toml", root / "cache")
+    from platformdirs import user_cache_path, user_config_path, user_data_path
+
+    return Paths(
+        user_data_path("memos", appauthor=False),
+        user_config_path("memos", appauthor=False) / "settings.toml",
+        user_cache_path("memos", appauthor=False),
+    )
+
+
+def load(flags: dict[str, object] | None = None, *, home: Path | str | None = None) -> Configuration:
+    """Merge every source of settings. Flags that are None count as not given.
+
+    Raises `SettingsError`, naming the file or variable and the cure.
+    """
+    paths = find_paths(home)
+    merged: dict[str, object] = {}
+    origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
+    layers: list[tuple[Origin, str, dict[str, object]]] = [
+        ("user settings", str(paths.config), read_file(paths.config)),
+        ("project file", PROJECT_FILE, _read_project_file(paths)),
+        ("environment", "the environment", _read_environment()),
+        ("flag", "the command line", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ]
+    for origin, where, values in layers:
+        check(values, where)
+        merged.update(values)
+        origins.update(dict.fromkeys(values, origin))
+    settings = check(merged, "the settings")
+    if settings.warn_fraction > settings.flush_fraction:
+        raise SettingsError(
+            f"warn_fraction ({settings.warn_fraction}) is above flush_fraction ({settings.flush_fraction}): lower it."
+        )
+    return Configuration(settings, origins, paths)
+
+
+def check(values: dict[str, object], where: str) -> Settings:
+    """Validate settings from one place; raises `SettingsError` for the first that is wrong."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "?"
+        if problem["type"] == "extra_forbidden":
+            raise SettingsError(f"{where}: there is no setting {name!r}; `memos config show` lists them.") from None
+        raise SettingsError(f"{where}: {name} = {values.get(name)!r}: {problem['msg']}.") from None
+
+
+def read_file(path: Path) -> dict[str, object]:
+    """A settings file as a mapping; {} when there is none. Raises `SettingsError` when malformed."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as settings ({error}); mend or remove it.") from None
+    try:
+        return dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: malformed settings ({error}); mend or remove the file.") from None
+
+
+def write_setting(path: Path, name: str, value: str) -> None:
+    """Set one key of the user's settings file, keeping the others."""
+    values = read_file(path)
+    if value == "":
+        values.pop(name, None)
+    else:
+        values[name] = _from_text(name, value)
+    check(values, str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items()), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error.strerror}); check the folder's permissions.") from None
+
+
+def trust(paths: Paths, project_file: Path) -> None:
+    """Let this project file, as it stands now, name servers and tools."""
+    known = _trusted(paths)
+    known[str(project_file.absolute())] = _fingerprint(project_file)
+    try:
+        paths.trusted.parent.mkdir(parents=True, exist_ok=True)
+        paths.trusted.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{paths.trusted}: cannot be written ({error.strerror}).") from None
+
+
+def _read_project_file(paths: Paths) -> dict[str, object]:
+    path = Path(PROJECT_FILE)
+    if not path.is_file():
+        return {}
+    values = read_file(path)
+    # A URL in a file that came with a checkout would send the user's words, and perhaps a key, to a stranger;
+    # a script or weights file would choose what the agent does.
+    texts = [value for value in values.values() if isinstance(value, str)]
+    names_server = any("://" in text or text.startswith(("scripted:", "gguf:")) for text in texts)
+    if names_server and _trusted(paths).get(str(path.absolute())) != _fingerprint(path):
+        raise SettingsError(
+            f"{path.absolute()}: names a server or file for the model and is not trusted; read it, "
+            "then run `memos config trust`."
+        )
+    return values
+
+
+def _trusted(paths: Paths) -> dict[str, str]:
+    try:
+        known: dict[str, str] = json.loads(paths.trusted.read_text(encoding="utf-8"))
+        return known
+    except (OSError, ValueError):
+        return {}
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _read_environment() -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in Settings.model_fields:
+        value = os.environ.get(f"MEMOS_{name.upper()}")
+        if value:
+            found[name] = _from_text(name, value)
+    return found
+
+
+def _from_text(name: str, value: str) -> object:
+    """Numbers as numbers; pydantic checks the rest."""
+    field = Settings.model_fields.get(name)
+    if field is not None and field.annotation in (int, int | None, float):
+        try:
+            return float(value) if field.annotation is float else int(value)
+        except ValueError:
+            return value
+    return value

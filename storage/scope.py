@@ -1,0 +1,56 @@
+"""Whose rows a store reads and writes: one agent on one timeline, and which log entries that makes visible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+import sqlalchemy as sa
+
+from memos.ports import Clock
+from memos.storage import schema
+from memos.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One agent on its current timeline."""
+
+    database: Database
+    agent_id: int
+    timeline_id: int
+    clock: Clock
+
+    def now(self) -> int:
+        """Microseconds since the epoch, as the tables keep time."""
+        return to_micros(self.clock.now())
+
+    def head(self, connection: sa.Connection) -> int:
+        """The id of the newest message; 0 before the first."""
+        query = sa.select(schema.agents.c.next_message_id).where(schema.agents.c.id == self.agent_id)
+        return (connection.execute(query).scalar() or 1) - 1
+
+
+def on_timeline(timeline_id: int, row_timeline: sa.ColumnElement[int], row_id: sa.ColumnElement[int]) -> sa.Exists:
+    """The condition that a row written at message `row_id` of `row_timeline` is part of this timeline."""
+    spans = schema.timeline_spans.c
+    return sa.exists().where(
+        spans.timeline_id == timeline_id,
+        spans.source_id == row_timeline,
+        row_id >= spans.lo,
+        sa.or_(spans.hi.is_(None), row_id <= spans.hi),
+    )
+
+
+def to_micros(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)
+
+
+def from_micros(micros: int, utc_offset_minutes: int = 0) -> datetime:
+    zone = timezone(timedelta(minutes=utc_offset_minutes)) if utc_offset_minutes else UTC
+    return datetime.fromtimestamp(0, UTC).astimezone(zone) + timedelta(microseconds=micros)
+
+
+def offset_minutes(moment: datetime) -> int:
+    offset = moment.utcoffset()
+    return round(offset.total_seconds() / 60) if offset is not None else 0
