@@ -141,7 +141,7 @@ class Embedder(Protocol):
 class RecallStore(Protocol):
     """The append-only log of one agent on its current timeline."""
 
-    def append(self, message: Message, *, idempotency_key: str | None = None) -> Message:
+    def append(self, message: Message) -> Message:
         """Store it with the next id. Committed means accepted (inside a transaction: when that commits)."""
         ...
 
@@ -202,6 +202,10 @@ class DocumentStore(Protocol):
         ...
 
     def search(self, query: str, *, limit: int, offset: int = 0, name: str | None = None) -> HitPage: ...
+
+    def passage(self, passage_id: str) -> TextSpan | None:
+        """A passage of one of these documents, whole, with its place."""
+        ...
 
     def lines(self, document: DocumentInfo, first: int, count: int) -> TextSpan:
         """`count` lines from line `first` (from 1)."""
@@ -311,6 +315,10 @@ class StateStore(Protocol):
         ...
 
     def effect_started(self, message_id: int, call_id: str) -> bool: ...
+
+    def pause_heartbeats(self, until: datetime) -> None: ...
+
+    def heartbeats_paused_until(self) -> datetime | None: ...
 
 
 class Clock(Protocol):

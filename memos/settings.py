@@ -151,7 +151,7 @@ def read_file(path: Path) -> dict[str, object]:
     """A settings file as a mapping; {} when there is none. Raises `SettingsError` when malformed."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as settings ({error}); mend or remove it.") from None
@@ -233,9 +233,8 @@ def _read_environment() -> dict[str, object]:
 def _from_text(name: str, value: str) -> object:
     """Numbers as numbers; pydantic checks the rest."""
     field = Settings.model_fields.get(name)
-    if field is not None and field.annotation in (int, int | None, float):
-        try:
-            return float(value) if field.annotation is float else int(value)
-        except ValueError:
-            return value
-    return value
+    kind = str(field.annotation) if field is not None else ""
+    try:
+        return float(value) if "float" in kind else int(value) if "int" in kind else value
+    except ValueError:
+        return value

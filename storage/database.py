@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from memos.errors import StorageError
@@ -35,8 +36,8 @@ class Database:
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
         self._writer = self._engine.execution_options(memos_write=True)
         self._current = threading.local()
-        sa.event.listen(self._engine, "connect", _configure)
-        sa.event.listen(self._engine, "begin", _begin)
+        event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "begin", _begin)
         try:
             self._prepare()
         except StorageError:
@@ -44,11 +45,15 @@ class Database:
             raise
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A write transaction: commits on leaving, rolls back on any exception. Joins an open one."""
+    def write(self) -> Generator[sa.Connection, None, None]:
+        """A write transaction: commits on leaving, rolls back on any exception.
+
+        Inside another it is a part of that one: undone alone when it fails, committed with the whole.
+        """
         joined: sa.Connection | None = getattr(self._current, "connection", None)
         if joined is not None:
-            yield joined
+            with joined.begin_nested():
+                yield joined
             return
         with self._translated(), self._writer.begin() as connection:
             self._current.connection = connection
@@ -58,7 +63,7 @@ class Database:
                 self._current.connection = None
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self) -> Generator[sa.Connection, None, None]:
         """A consistent view; inside a write transaction, what it has written so far."""
         joined: sa.Connection | None = getattr(self._current, "connection", None)
         if joined is not None:
@@ -67,11 +72,16 @@ class Database:
         with self._translated(), self._engine.begin() as connection:
             yield connection
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread has a write transaction open, which may yet be rolled back."""
+        return getattr(self._current, "connection", None) is not None
+
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None, None, None]:
         try:
             yield
         except DBAPIError as error:
@@ -87,7 +97,7 @@ class Database:
         from memos.storage import migrate
 
         with self._translated():
-            migrate.upgrade(self._engine, self.path, revision)
+            migrate.upgrade(self._engine, self.path)
 
     def _revision(self) -> str | None:
         with self.read() as connection:

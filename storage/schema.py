@@ -16,6 +16,7 @@ A change here goes with a migration; `SCHEMA_REVISION` names the newest.
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy import event
 
 SCHEMA_REVISION = "0001"
 
@@ -30,11 +31,11 @@ metadata = sa.MetaData(
 
 
 def _agent(*, index: bool = False) -> sa.Column[int]:
-    return sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=index)
+    return sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=index)
 
 
 def _timeline() -> sa.Column[int]:
-    return sa.Column("timeline_id", sa.ForeignKey("timelines.id", ondelete="CASCADE"), nullable=False)
+    return sa.Column("timeline_id", sa.Integer, sa.ForeignKey("timelines.id", ondelete="CASCADE"), nullable=False)
 
 
 def _id() -> sa.Column[int]:
@@ -50,6 +51,7 @@ agents = sa.Table(
     sa.Column("timezone", sa.Text),
     sa.Column("timeline_id", sa.Integer),
     sa.Column("next_message_id", sa.Integer, nullable=False, default=1),
+    sa.Column("heartbeats_paused_until", sa.BigInteger),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("last_active_at", sa.BigInteger, nullable=False),
     sqlite_autoincrement=True,
@@ -67,9 +69,9 @@ timelines = sa.Table(
 timeline_spans = sa.Table(
     "timeline_spans",
     metadata,
-    sa.Column("timeline_id", sa.ForeignKey("timelines.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("timeline_id", sa.Integer, sa.ForeignKey("timelines.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("source_id", sa.ForeignKey("timelines.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("source_id", sa.Integer, sa.ForeignKey("timelines.id", ondelete="CASCADE"), nullable=False),
     sa.Column("lo", sa.Integer, nullable=False),
     sa.Column("hi", sa.Integer),  # inclusive; NULL while the timeline grows
 )
@@ -100,7 +102,7 @@ messages = sa.Table(
 turns = sa.Table(
     "turns",
     metadata,
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("opening_id", sa.Integer, primary_key=True),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("stopped_by", sa.Text),  # NULL: running, or cut off by a crash
@@ -111,7 +113,7 @@ turns = sa.Table(
 steps = sa.Table(
     "steps",
     metadata,
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("message_id", sa.Integer, primary_key=True),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("prompt_tokens", sa.Integer, nullable=False),
@@ -122,7 +124,7 @@ steps = sa.Table(
 effects = sa.Table(
     "effects",
     metadata,
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("message_id", sa.Integer, primary_key=True),
     sa.Column("call_id", sa.Text, primary_key=True),
     sa.Column("started_at", sa.BigInteger, nullable=False),
@@ -172,8 +174,8 @@ blocks = sa.Table(
 agent_blocks = sa.Table(
     "agent_blocks",
     metadata,
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("block_id", sa.ForeignKey("blocks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("block_id", sa.Integer, sa.ForeignKey("blocks.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("position", sa.Integer, nullable=False),
 )
 
@@ -181,10 +183,10 @@ block_versions = sa.Table(
     "block_versions",
     metadata,
     _id(),
-    sa.Column("block_id", sa.ForeignKey("blocks.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("block_id", sa.Integer, sa.ForeignKey("blocks.id", ondelete="CASCADE"), nullable=False, index=True),
     # Who edited, where in which log; NULL once that agent is gone (a shared block outlives it).
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="SET NULL")),
-    sa.Column("timeline_id", sa.ForeignKey("timelines.id", ondelete="SET NULL")),
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="SET NULL")),
+    sa.Column("timeline_id", sa.Integer, sa.ForeignKey("timelines.id", ondelete="SET NULL")),
     sa.Column("at_message_id", sa.Integer, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("cause", sa.Text, nullable=False),
@@ -213,15 +215,15 @@ sources = sa.Table(
     metadata,
     _id(),
     sa.Column("path", sa.Text, nullable=False, unique=True),
-    sa.Column("document_id", sa.ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("document_id", sa.Integer, sa.ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("created_at", sa.BigInteger, nullable=False),
 )
 
 agent_sources = sa.Table(
     "agent_sources",
     metadata,
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("source_id", sa.ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("source_id", sa.Integer, sa.ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True),
 )
 
 passages = sa.Table(
@@ -229,8 +231,8 @@ passages = sa.Table(
     metadata,
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("id", sa.Text, nullable=False, index=True),  # derived from content and origin
-    sa.Column("agent_id", sa.ForeignKey("agents.id", ondelete="CASCADE")),  # whose memory …
-    sa.Column("document_id", sa.ForeignKey("documents.id", ondelete="CASCADE")),  # … or which document's piece
+    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE")),  # whose memory …
+    sa.Column("document_id", sa.Integer, sa.ForeignKey("documents.id", ondelete="CASCADE")),  # … or which document's piece
     sa.Column("ordinal", sa.Integer, nullable=False, default=0),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("page", sa.Integer),
@@ -252,7 +254,7 @@ placements = sa.Table(
     _agent(),
     _timeline(),
     sa.Column("at_message_id", sa.Integer, nullable=False),
-    sa.Column("passage_seq", sa.ForeignKey("passages.seq", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("passage_seq", sa.Integer, sa.ForeignKey("passages.seq", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("operation", sa.Text, nullable=False),  # insert | delete
     sa.Column("tags", sa.Text, nullable=False, default="[]"),  # JSON list
     sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -283,10 +285,12 @@ index_state = sa.Table(
 FULL_TEXT_TABLES = ("messages_fts", "passages_fts")
 
 
-@sa.event.listens_for(metadata, "after_create")
+@event.listens_for(metadata, "after_create")
 def _create_full_text(_target: sa.MetaData, connection: sa.Connection, **_options: object) -> None:
     for name in FULL_TEXT_TABLES:
         connection.exec_driver_sql(
             f"CREATE VIRTUAL TABLE {name} USING fts5(owner, words, content='', "
             "tokenize='porter unicode61 remove_diacritics 2')"
         )
+        # The owner confines a search; it says nothing about how well a row fits.
+        connection.exec_driver_sql(f"INSERT INTO {name} ({name}, rank) VALUES ('rank', 'bm25(0.0, 1.0)')")  # noqa: S608

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import sqlalchemy as sa
 
 from memos.ports import Clock
 from memos.storage import schema
 from memos.storage.database import Database
+
+Row = sa.Row[*tuple[Any, ...]]
+"""A row read by column name; the tables' types are SQLAlchemy's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,9 @@ class Scope:
         return (connection.execute(query).scalar() or 1) - 1
 
 
-def on_timeline(timeline_id: int, row_timeline: sa.ColumnElement[int], row_id: sa.ColumnElement[int]) -> sa.Exists:
+def on_timeline(
+    timeline_id: int | sa.ColumnElement[int], row_timeline: sa.ColumnElement[int], row_id: sa.ColumnElement[int]
+) -> sa.Exists:
     """The condition that a row written at message `row_id` of `row_timeline` is part of this timeline."""
     spans = schema.timeline_spans.c
     return sa.exists().where(

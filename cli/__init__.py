@@ -1,0 +1,1 @@
+"""The terminal: reads the command line, watches events, prints. Decides nothing about memory."""

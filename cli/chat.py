@@ -1,0 +1,128 @@
+"""`memos chat`: a conversation at the terminal, or line by line from a pipe.
+
+The prompt keeps its history in the home, in a file only its owner can read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from memos.cli import output
+from memos.cli.send import check_text
+from memos.cli.session import Flags, load, open_agent
+from memos.cli.stream import Speaker, conclude, run_turn
+from memos.errors import MemosError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from memos.agent import Agent
+
+HISTORY_FILE = "chat_history"
+
+HELP = """\
+/help   this list
+/exit   leave (so does Ctrl-D)
+Ctrl-C  while an answer is being written: stop it; at the prompt: clear the line
+Everything else is said to the agent. What you say stays in its memory between sessions."""
+
+EXTRACTIVE = """\
+No language model is in use: "extractive" keeps what you tell it and answers by quoting its memory.
+To use a model: memos --model openai:NAME (with OPENAI_API_KEY), or openai:NAME@URL for a server of your own;
+for good: memos config set model SPEC."""
+
+ReadLine = Callable[[], str | None]
+
+
+def run(flags: Flags) -> None:
+    """Talk until the end of input or /exit."""
+    history = load(flags).paths.home / HISTORY_FILE
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    with open_agent(flags) as agent:
+        read_line = _prompt(history) if interactive else _plain_lines()
+        _greet(agent)
+        agent.login()
+        code = _converse(agent, read_line)
+    raise typer.Exit(0 if interactive else code)
+
+
+def _converse(agent: Agent, read_line: ReadLine) -> int:
+    """Turn after turn; returns the exit code of the last one that failed, else 0."""
+    code = 0
+    while (line := read_line()) is not None:
+        text = line.strip()
+        if text in {"/exit", "/quit"}:
+            break
+        if text == "/help":
+            output.note(HELP)
+        elif text.startswith("/") and text[1:].isalpha():
+            output.note(f"There is no command {text}; /help lists them.")
+        elif text:
+            code = _answer(agent, text) or code
+    return code
+
+
+def _answer(agent: Agent, text: str) -> int:
+    """One turn. An error ends the turn, not the conversation."""
+    try:
+        turn = run_turn(agent, check_text(text), Speaker(notices=sys.stderr.isatty()))
+    except MemosError as error:
+        output.note_error(str(error))
+        return error.exit_code
+    return conclude(turn)
+
+
+def _greet(agent: Agent) -> None:
+    output.note(f"memos · agent {agent.name} · model {agent.model} · /help, /exit")
+    if agent.model == "extractive":
+        output.note(EXTRACTIVE)
+
+
+def _plain_lines() -> ReadLine:
+    """Lines of standard input; where that is a terminal, with a prompt on stderr."""
+
+    def read() -> str | None:
+        if sys.stdin.isatty():
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError:
+            raise UsageError("standard input is not UTF-8 text.") from None
+        return line or None
+
+    return read
+
+
+def _prompt(history: Path) -> ReadLine:
+    """A line editor with history. Ctrl-C clears the line, Ctrl-D on an empty one leaves."""
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import FileHistory
+
+    _make_private(history)
+    session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
+
+    def read() -> str | None:
+        while True:
+            try:
+                return session.prompt("> ")
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return None
+
+    return read
+
+
+def _make_private(path: Path) -> None:
+    """The file exists and only its owner may read it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); set MEMOS_HOME.") from None

@@ -1,0 +1,83 @@
+"""From the options of a command to an opened agent or home.
+
+Settings are merged here and nowhere else in the terminal. `memos.agent` and `memos.build` are
+imported when something is opened: `--help` needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memos.errors import AgentNotFound
+from memos.ports import LoopMode
+
+if TYPE_CHECKING:
+    from memos.agent import Agent
+    from memos.build import Home
+    from memos.settings import Configuration
+
+DEFAULT_AGENT = "default"
+"""The one agent that comes into being when it is first spoken to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The options that override settings; None is not given."""
+
+    agent: str | None = None
+    model: str | None = None
+    loop: LoopMode | None = None
+    context_tokens: int | None = None
+
+
+def load(flags: Flags) -> Configuration:
+    """The settings in force under these options. Raises `SettingsError`."""
+    from memos import settings
+
+    return settings.load(
+        {
+            "agent": flags.agent,
+            "model": flags.model,
+            "loop": flags.loop,
+            "context_tokens": flags.context_tokens,
+        }
+    )
+
+
+def open_agent(flags: Flags, *, create_default: bool = True) -> Agent:
+    """The agent meant. Only `default` is created here; any other must have been made on purpose."""
+    configuration = load(flags)
+    name = configuration.settings.agent
+    create = create_default and name == DEFAULT_AGENT
+    if not create and not configuration.paths.database.exists():
+        raise missing_agent(name)
+    from memos.agent import Agent
+
+    return Agent.open(name, model=flags.model, context_tokens=flags.context_tokens, loop=flags.loop, create=create)
+
+
+@contextmanager
+def open_home(configuration: Configuration) -> Iterator[Home]:
+    """The home, for commands that take no turn."""
+    from memos.build import Home
+
+    home = Home(configuration)
+    try:
+        yield home
+    finally:
+        home.close()
+
+
+def is_fresh(configuration: Configuration) -> bool:
+    """Whether nothing was ever stored here; looking must not create a home."""
+    return not configuration.paths.database.exists()
+
+
+def missing_agent(name: str) -> AgentNotFound:
+    """The refusal for an agent that does not exist, with its cure."""
+    if name == DEFAULT_AGENT:
+        return AgentNotFound("there is no agent yet; `memos send TEXT` or `memos chat` creates the default one.")
+    return AgentNotFound(f"there is no agent {name!r}; `memos agents new {name}` creates it.")

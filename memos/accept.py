@@ -1,0 +1,32 @@
+"""Events in, as the log holds them.
+
+Each is stamped once, with its sender and time; the stamp is stored, so a rendering never changes.
+Only memos writes stamps: a user's text stands behind its own and cannot pose as an alert.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from memos.events import EventIn, Heartbeat, Login, UserMessage
+from memos.messages import Kind, Message
+
+
+def to_message(event: EventIn, now: datetime) -> Message:
+    """The message that accepting an event appends."""
+    stamp = now.strftime("%Y-%m-%d %H:%M")
+    match event:
+        case UserMessage(text, name):
+            return Message("user", "user_message", text, now, header=f"[{stamp} {name or 'user'}] ", name=name)
+        case Login(last_login):
+            since = f"; the last one was {last_login:%Y-%m-%d %H:%M}" if last_login else ""
+            return Message("user", "login", f"The user opened a session{since}.", now, header=f"[{stamp} login] ")
+        case Heartbeat(reason):
+            return Message("user", "heartbeat", reason, now, header=f"[{stamp} heartbeat] ")
+        case _:
+            return alert("system_alert", event.text, now)
+
+
+def alert(kind: Kind, text: str, now: datetime) -> Message:
+    """Something the controller tells the model."""
+    return Message("user", kind, text, now, header=f"[{now:%Y-%m-%d %H:%M} system alert] ")

@@ -1,0 +1,230 @@
+"""The public `Agent`: a model with a memory, opened by name in a home."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from memos import settings
+from memos.accept import to_message
+from memos.build import Home, Memory, Parts, assemble, make_backend
+from memos.core_memory import CoreMemory
+from memos.documents.ingest import IngestReport, Progress, ingest
+from memos.errors import UsageError
+from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, TurnFinished, UserMessage
+from memos.hits import DocumentInfo, HitPage
+from memos.messages import Message
+from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder, LoopMode
+
+
+class Recall:
+    """Everything an agent and its users ever said."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> HitPage:
+        """Spoken words, best first; start inclusive, end exclusive."""
+        return self._memory.recall.search(query, limit=limit, offset=offset, start=start, end=end)
+
+    def read(self, first_id: int = 1, last_id: int | None = None) -> list[Message]:
+        """Messages by their ids, both inclusive."""
+        return self._memory.recall.read(first_id, last_id)
+
+    def append(self, role: str, text: str, *, name: str | None = None, created_at: datetime | None = None) -> Message:
+        """Add history from elsewhere, without waking the agent. `role` is "user" or "assistant".
+
+        A time without a zone is taken to be where the agent lives.
+        """
+        now = self._memory.clock.now()
+        at = now if created_at is None else created_at if created_at.tzinfo else created_at.replace(tzinfo=now.tzinfo)
+        if role == "user":
+            return self._memory.recall.append(to_message(UserMessage(text, name), at))
+        if role == "assistant":
+            return self._memory.recall.append(Message("assistant", "reply", text, at, name=name))
+        raise UsageError(f'role is "user" or "assistant", not {role!r}.')
+
+    def count(self) -> int:
+        return self._memory.recall.count()
+
+
+class Agent:
+    """A model with a memory. One process takes its turns at a time; everything else needs no lock.
+
+    Open it with `Agent.open`, close it with `close` or a `with` block.
+    """
+
+    def __init__(self, home: Home, parts: Parts, functions: Sequence[Callable[..., object]]) -> None:
+        self._home = home
+        self._parts = parts
+        self._functions = functions
+        self._turns = threading.Lock()
+        self.recall = Recall(parts.memory)
+
+    @classmethod
+    def open(
+        cls,
+        name: str = "default",
+        *,
+        model: str | None = None,
+        backend: Backend | None = None,
+        home: Path | str | None = None,
+        context_tokens: int | None = None,
+        loop: LoopMode | None = None,
+        tools: Sequence[Callable[..., object]] = (),
+        embedder: Embedder | None = None,
+        create: bool = True,
+    ) -> Agent:
+        """Open an agent, creating it unless `create` is false.
+
+        `backend` and `embedder` take objects of your own (see `memos.ports`) in place of those that
+        the settings name. `tools` are functions with type hints and a docstring.
+        Raises `SettingsError`, `AgentNotFound`, `StorageError`, `UsageError`.
+        """
+        flags: dict[str, object] = {"model": model, "context_tokens": context_tokens, "loop": loop}
+        configuration = settings.load(flags, home=home)
+        chosen = backend if backend is not None else make_backend(configuration.settings)
+        opened = Home(configuration, embedder=embedder)
+        try:
+            if create and opened.agents.get(name) is None:
+                opened.agents.create(name, timezone=configuration.settings.timezone)
+            return cls(opened, assemble(opened, opened.memory(name), chosen, tools), tools)
+        except BaseException:
+            opened.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        return self._parts.memory.info.name
+
+    @property
+    def model(self) -> str:
+        """The specification of the model that answers."""
+        return self._parts.backend.spec
+
+    @property
+    def loop(self) -> LoopMode:
+        return self._home.settings.loop
+
+    @property
+    def core(self) -> CoreMemory:
+        """Core memory: a mapping from label to block."""
+        return self._parts.core
+
+    @property
+    def archival(self) -> ArchivalStore:
+        return self._parts.memory.archival
+
+    @property
+    def documents(self) -> DocumentStore:
+        return self._parts.memory.documents
+
+    # ------------------------------------------------------------ turns
+
+    def send(self, text: str, *, name: str | None = None, idempotency_key: str | None = None) -> Turn:
+        """Say something and wait for the turn to end.
+
+        A key that was used before gives that turn again instead of a second one. Raises `BackendError`
+        when the model fails, `AgentBusy` when another process takes a turn; what was said is kept.
+        """
+        return _last_turn(self.stream(text, name=name, idempotency_key=idempotency_key))
+
+    def stream(self, text: str, *, name: str | None = None, idempotency_key: str | None = None) -> Iterator[EventOut]:
+        """The same, event by event. The last is a `TurnFinished`."""
+        if not text.strip():
+            raise UsageError("There is nothing to send: the text is empty.")
+        return self._turn(UserMessage(text, name), idempotency_key)
+
+    async def asend(self, text: str, *, name: str | None = None, idempotency_key: str | None = None) -> Turn:
+        """`send` in a worker thread."""
+        return await asyncio.to_thread(self.send, text, name=name, idempotency_key=idempotency_key)
+
+    async def astream(
+        self, text: str, *, name: str | None = None, idempotency_key: str | None = None
+    ) -> AsyncIterator[EventOut]:
+        """`stream`, each step of it in a worker thread. Leaving the loop early ends the turn."""
+        events = self.stream(text, name=name, idempotency_key=idempotency_key)
+        try:
+            while (event := await asyncio.to_thread(next, events, None)) is not None:
+                yield event
+        finally:
+            await asyncio.to_thread(_close, events)
+
+    def heartbeat(self, reason: str = "A timed heartbeat.") -> Turn | None:
+        """Run the agent with no new message; None while the agent has paused its heartbeats."""
+        until = self._parts.memory.state.heartbeats_paused_until()
+        if until is not None and self._parts.memory.clock.now() < until:
+            return None
+        return _last_turn(self._turn(Heartbeat(reason), None))
+
+    def login(self) -> None:
+        """Note in the log that a session begins; the agent sees it with the next turn."""
+        info = self._parts.memory.info
+        seen_before = self._parts.memory.recall.last_id() > 0
+        self._parts.controller.note(Login(info.last_active_at if seen_before else None))
+
+    def interrupt(self) -> None:
+        """End the running turn at the next safe point; callable from any thread or a signal handler."""
+        self._parts.controller.interrupt()
+
+    def context(self) -> ContextUsage:
+        """How full the window is now, by section."""
+        self._parts.context.reload()
+        return self._parts.context.compile().usage
+
+    # ------------------------------------------------------------ documents
+
+    def ingest(self, *paths: Path | str, progress: Callable[[Progress], None] | None = None) -> IngestReport:
+        """Load files or folders and let this agent read them."""
+        memory = self._parts.memory
+
+        def attach(document: DocumentInfo) -> None:
+            memory.documents.attach(document.source)
+
+        report = ingest(paths, self._home.library, on_document=attach, progress=progress)
+        self._home.index.apply_pending()
+        self._parts = assemble(self._home, memory, self._parts.backend, self._functions)
+        return report
+
+    def close(self) -> None:
+        """Let go of the model and the home. Nothing is unsaved at any time."""
+        self._parts.backend.close()
+        self._home.close()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _turn(self, event: EventIn, idempotency_key: str | None) -> Iterator[EventOut]:
+        with self._turns, self._home.turn_lock(self._parts.memory.info):
+            self._home.agents.touch(self._parts.memory.info.id)
+            yield from self._parts.controller.turn(event, idempotency_key)
+
+
+def _last_turn(events: Iterator[EventOut]) -> Turn:
+    turn: Turn | None = None
+    for event in events:
+        if isinstance(event, TurnFinished):
+            turn = event.turn
+    if turn is None:
+        raise UsageError("The turn ended without a result.")
+    return turn
+
+
+def _close(events: Iterator[EventOut]) -> None:
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,225 @@
+"""Quotes: the sentences of found texts that answer a question best, word for word.
+
+A quote is always a contiguous slice of the text it comes from. Scores are word overlap weighted by
+rarity among what was found, with mild priors; nothing here writes a word of its own but the
+citation. Knows nothing of stores, requests or loops.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from memos.backends import sentences
+from memos.backends.sentences import Span
+
+MAX_QUOTES = 3
+WINDOW_CHARS = 300
+"""A sentence from a document is quoted with its neighbours up to this length."""
+ALONE_CHARS = 60
+FLOOR = 0.42
+"""A sentence with less of the question's weight than this answers nothing."""
+DOCUMENT_FLOOR = 0.25
+"""A document's passage was ranked by a search already, and its wording differs from the asker's."""
+NEIGHBOUR_SHARE = 0.5
+"""How much a word in the sentence before or after counts; half of that for the rest of the text."""
+RELATIVE_FLOOR = 0.72
+"""A further quote must come this close to the best one."""
+DOCUMENT_RELATIVE_FLOOR = 0.5
+NAME_SHARE = 1.5
+DOCUMENT_NAME_SHARE = 0.5
+"""What a name weighs beside other words: a document goes on with pronouns once it has named its subject."""
+MIN_NEW_WORDS = 2
+"""A heading or a bare mention adds less than this to the question's own words."""
+EXPECTED_BONUS = 0.1
+
+_ASKS_NUMBER = re.compile(
+    r"\b(?:when|how\s+(?:many|much|old|long|far|often|tall|big)|what\s+(?:time|year|day|date))\b", re.I
+)
+_ASKS_NAME = re.compile(r"\b(?:who|whom|whose|where|which)\b", re.I)
+_NUMBER = re.compile(
+    r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand"
+    r"|dozen|january|february|march|april|june|july|august|september|october|november|december"
+    r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|yesterday|tomorrow)\b",
+    re.I,
+)
+
+Tier = Literal["core", "recall", "archival", "documents"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A stored text with its origin."""
+
+    text: str
+    tier: Tier
+    speaker: str = ""
+    """Who said it; a block's label for core memory, a path for documents."""
+    time: str = ""
+    line: int | None = None
+    page: int | None = None
+    rank: int = 0
+    """Its place in the search that found it, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A verbatim slice of a stored text, with its citation."""
+
+    text: str
+    citation: str
+    score: float
+    source: Text
+    start: int
+    """Where in the source it begins."""
+
+    def __str__(self) -> str:
+        return f'"{self.text}" — {self.citation}'
+
+    def repeats(self, other: Quote) -> bool:
+        """Whether one of the two says nothing beyond the other, or they overlap."""
+        if self.source is other.source:
+            return self.start < other.start + len(other.text) and other.start < self.start + len(self.text)
+        one, two = " ".join(self.text.casefold().split()), " ".join(other.text.casefold().split())
+        return one in two or two in one
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    source: Text
+    spans: tuple[Span, ...]
+    index: int
+    score: float
+
+
+def best_quotes(question: str, texts: Sequence[Text]) -> list[Quote]:
+    """Up to three quotes that clear the floor, best first; none is a question asked before."""
+    split = [(text, tuple(sentences.split(text.text))) for text in texts]
+    scorer = _Scorer(question, (text.text[s.start : s.end] for text, spans in split for s in spans))
+    candidates = [candidate for text, spans in split for candidate in scorer.candidates(text, spans)]
+    candidates.sort(key=lambda candidate: (-candidate.score, candidate.source.rank, candidate.index))
+    chosen: list[Quote] = []
+    for candidate in candidates:
+        share = DOCUMENT_RELATIVE_FLOOR if candidate.source.tier == "documents" else RELATIVE_FLOOR
+        if len(chosen) == MAX_QUOTES or (chosen and candidate.score < share * chosen[0].score):
+            break
+        quote = _quote(candidate)
+        if not any(quote.repeats(other) for other in chosen):
+            chosen.append(quote)
+    return chosen
+
+
+class _Scorer:
+    """How well a sentence answers one question, among all the sentences found."""
+
+    def __init__(self, question: str, found: Iterable[str]) -> None:
+        self.words = set(sentences.content_words(question))
+        self.is_personal = sentences.is_personal(question)
+        self.expects_number = _ASKS_NUMBER.search(question) is not None
+        self.expects_name = _ASKS_NAME.search(question) is not None
+        counts: Counter[str] = Counter()
+        total = 0
+        for text in found:
+            counts.update(self.words & set(sentences.content_words(text)))
+            total += 1
+        self.names = sentences.names(question)
+        self.rarity = {word: math.log(1 + (total + 1) / (counts[word] + 0.5)) for word in self.words}
+
+    def weights(self, source: Text) -> dict[str, float]:
+        """What each of the question's words counts in a text; they add up to 1."""
+        share = DOCUMENT_NAME_SHARE if source.tier == "documents" else NAME_SHARE
+        weights = {word: weight * (share if word in self.names else 1) for word, weight in self.rarity.items()}
+        total = sum(weights.values())
+        return {word: weight / total for word, weight in weights.items()}
+
+    def candidates(self, source: Text, spans: tuple[Span, ...]) -> list[_Candidate]:
+        texts = [source.text[span.start : span.end] for span in spans]
+        words = [set(sentences.content_words(text)) for text in texts]
+        said_by = set(sentences.content_words(source.speaker)) if source.tier == "recall" else set[str]()
+        everywhere = _union(words)
+        weights = self.weights(source)
+        floor = DOCUMENT_FLOOR if source.tier == "documents" else FLOOR
+        found: list[_Candidate] = []
+        for index, text in enumerate(texts):
+            if source.tier != "documents" and sentences.is_question(text):
+                continue
+            near = _union(words[max(0, index - 1) : index + 2]) | said_by
+            coverage = _coverage(weights, words[index], near, everywhere)
+            if coverage >= floor and self.is_answer(text, words[index]):
+                found.append(_Candidate(source, spans, index, coverage + self.prior(source, text, words[index])))
+        return found
+
+    def is_answer(self, text: str, words: set[str]) -> bool:
+        """Whether a sentence speaks of what was asked and adds something to it."""
+        if not self.words:
+            return self.is_personal and sentences.is_about_speaker(text)
+        return bool(words & self.words) and bool(words - self.words)
+
+    def prior(self, source: Text, text: str, words: set[str]) -> float:
+        """What speaks for a sentence beside its words."""
+        score = 0.1 / (1 + source.rank) - 0.002 * source.rank
+        if self.expects_number and _NUMBER.search(text):
+            score += EXPECTED_BONUS
+        if self.expects_name and sentences.names(text) - self.words:
+            score += EXPECTED_BONUS
+        if self.is_personal:
+            score += 0.15 if source.tier != "documents" and sentences.is_about_speaker(text) else -0.15
+        if "?" in text or text.isupper():
+            score -= 0.25
+        if source.tier == "documents" and (len(words - self.words) < MIN_NEW_WORDS or text[0].islower()):
+            score -= 0.15
+        return score
+
+
+def _coverage(weights: dict[str, float], own: set[str], near: set[str], everywhere: set[str]) -> float:
+    """The share of a question's weight that a sentence and its surroundings hold; 1 of a question without words."""
+    held = 0.0 if weights else 1.0
+    for word, weight in weights.items():
+        share = 1.0 if word in own else NEIGHBOUR_SHARE if word in near else 0.0
+        held += weight * (share or (NEIGHBOUR_SHARE / 2 if word in everywhere else 0.0))
+    return held
+
+
+def _quote(candidate: _Candidate) -> Quote:
+    source, spans = candidate.source, candidate.spans
+    first = last = candidate.index
+    if source.tier == "documents":
+        first, last = _window(spans, candidate.index)
+    start, end = spans[first].start, spans[last].end
+    return Quote(source.text[start:end], _citation(source, start), candidate.score, source, start)
+
+
+def _window(spans: tuple[Span, ...], index: int) -> tuple[int, int]:
+    """The first and last of at most three sentences around one, within `WINDOW_CHARS`.
+
+    They stay in its paragraph, unless that is too short to stand alone: a line of a dialogue.
+    """
+    first = last = index
+    crossing = spans[index].end - spans[index].start < ALONE_CHARS
+    for near in (index - 1, index + 1) if crossing else (index + 1, index - 1):
+        if 0 <= near < len(spans) and (crossing or spans[near].paragraph == spans[index].paragraph):
+            wider = min(first, near), max(last, near)
+            if spans[wider[1]].end - spans[wider[0]].start <= WINDOW_CHARS:
+                first, last = wider
+    return first, last
+
+
+def _citation(source: Text, start: int) -> str:
+    if source.tier == "core":
+        return f"core memory, {source.speaker}"
+    if source.tier == "recall":
+        return ", ".join(part for part in (source.speaker, source.time) if part)
+    name = re.split(r"[/\\]", source.speaker)[-1] if source.tier == "documents" else "archival memory"
+    if source.page is not None:
+        return f"{name}, page {source.page}"
+    if source.line is not None:
+        return f"{name}, line {source.line + source.text.count(chr(10), 0, start)}"
+    return ", ".join(part for part in (name, source.time) if part)
+
+
+def _union(sets: list[set[str]]) -> set[str]:
+    return {word for one in sets for word in one}

@@ -1,0 +1,134 @@
+"""What a request's pages say to the extractive backend: the open turn, core memory, what was found.
+
+Reads the formats that prompt and tools write; decides nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from memos.backends.quotes import Text
+from memos.hits import parse_page
+from memos.messages import Message, ToolCall, sent_text
+from memos.ports import Page
+
+NOTHING_FOUND = "I find nothing about that in memory."
+ABOUT = (
+    "I am the built-in extractive backend, without a language model: I keep what you tell me about yourself "
+    "or ask me to remember, and answer questions by quoting what is stored."
+)
+
+SEARCHES = ("conversation_search", "archival_memory_search", "search_document")
+
+_CALL_ID = re.compile(r"x\d+-(\d+)-\d+$")
+_OWN_WORDS = re.compile(r'(?:^|\n\n)(?:"[^\n].*" — |(?:Noted|Already) in |I could not )', re.DOTALL)
+_BLOCK = re.compile(r"^<(?P<label>\S+) limit_tokens=[^\n]*>\n(?P<value>.*?)^</(?P=label)>$", re.DOTALL | re.MULTILINE)
+_EDITED_BLOCK = re.compile(r"\b[Bb]lock '(?P<label>[^'\n]+)'[^\n]*:\n(?P<value>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The last user message, and what has been done about it."""
+
+    event: Message
+    said: str
+    steps: int
+    done: tuple[tuple[ToolCall, Message | None], ...]
+    """Calls with their results."""
+
+
+def read_turn(pages: tuple[Page, ...]) -> Turn | None:
+    """The last user message and what followed it; None when there is none, or it has been answered."""
+    opening = next((i for i in reversed(range(len(pages))) if pages[i].message.kind == "user_message"), None)
+    if opening is None:
+        return None
+    page, after = pages[opening], [page.message for page in pages[opening + 1 :]]
+    replies = [message for message in after if message.kind == "reply"]
+    calls = [call for reply in replies for call in reply.calls]
+    is_over = any(message.kind == "interrupt" for message in after) or not all(reply.calls for reply in replies)
+    if is_over or any(sent_text(call) is not None for call in calls):
+        return None
+    # A flush may have taken the turn's first steps; the ids of the calls that are left still tell their number.
+    steps = max([len(replies), *(int(match[1]) + 1 for call in calls if (match := _CALL_ID.match(call.id)))])
+    results = {message.call_id: message for message in after if message.kind == "result"}
+    said = page.message.text
+    if page.key.endswith(":head"):
+        said = said.rpartition("\n[Cut here: ")[0] or said
+    return Turn(page.message, said, steps, tuple((call, results.get(call.id)) for call in calls))
+
+
+def core_blocks(pages: tuple[Page, ...], before: int | None = None) -> dict[str, str]:
+    """Blocks by label: as the prefix shows them, then as edits seen in the queue left them."""
+    blocks: dict[str, str] = {}
+    for page in pages:
+        message = page.message
+        if page.section == "core":
+            found = {match["label"]: match["value"] for match in _BLOCK.finditer(message.text)}
+            blocks.update(found or {"human": message.text})
+        elif before is not None and message.id >= before and message.id > 0:
+            break
+        elif message.kind == "system_alert" or (message.kind == "result" and (message.name or "").startswith("core_")):
+            edited = _EDITED_BLOCK.search(message.text)
+            if edited and message.status == "ok" and page.section == "queue":
+                blocks[edited["label"]] = edited["value"]
+    return blocks
+
+
+def texts(turn: Turn, core: dict[str, str], question: str) -> list[Text]:
+    """All that may be quoted: what this turn's searches found, and core memory."""
+    return [*_found(turn), *_core_texts(core, question)]
+
+
+def _found(turn: Turn) -> list[Text]:
+    """The texts that this turn's searches returned, each once; not the event itself, nor what this backend said."""
+    found: dict[tuple[str, str], Text] = {}
+    for call, result in turn.done:
+        if call.name not in SEARCHES or result is None or result.status != "ok":
+            continue
+        for rank, fields in enumerate(parse_page(result.text)):
+            text = _text(fields, rank, turn.event.name)
+            if text is not None and plain(text.text) != plain(turn.said):
+                found.setdefault((text.tier, str(fields.get("id"))), text)
+    return list(found.values())
+
+
+def _text(fields: dict[str, object], rank: int, asker: str | None) -> Text | None:
+    tier, text, line, page = fields.get("tier"), fields.get("text"), fields.get("line"), fields.get("page")
+    if not isinstance(text, str) or tier not in ("recall", "archival", "documents"):
+        return None
+    speaker = str(fields.get("from", ""))
+    if speaker == "assistant" and (_OWN_WORDS.search(text) or NOTHING_FOUND in text or ABOUT in text):
+        return None
+    speaker = "you" if speaker == "user" or (asker and speaker == asker) else speaker
+    return Text(
+        text,
+        "recall" if tier == "recall" else "archival" if tier == "archival" else "documents",
+        speaker=str(fields.get("source", "")) if tier == "documents" else speaker,
+        time=str(fields.get("time", "")),
+        line=line if isinstance(line, int) else None,
+        page=page if isinstance(page, int) else None,
+        rank=rank,
+    )
+
+
+def _core_texts(core: dict[str, str], question: str) -> list[Text]:
+    """The lines of core memory; the persona speaks of the agent, so only where the agent is asked about."""
+    addressed = re.search(r"\b(?:you|your|yourself)\b", question, re.IGNORECASE) is not None
+    return [
+        Text(line, "core", speaker=label, rank=1)
+        for label, value in core.items()
+        if label != "persona" or addressed
+        for line in value.split("\n")
+        if line.strip()
+    ]
+
+
+def call_id(turn: Turn, index: int) -> str:
+    """Unique in the log, and the same when the step is taken again."""
+    return f"x{turn.event.id}-{turn.steps}-{index}"
+
+
+def plain(text: str) -> str:
+    """The text as it is compared: without case, spacing and the closing mark."""
+    return " ".join(text.casefold().split()).rstrip(".!")

@@ -1,0 +1,240 @@
+"""The composition root: the only module that knows every concrete class.
+
+`Home` opens the stores of one home; `assemble` puts an agent together from them and a model. Nothing
+heavy is imported before it is chosen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memos import prompts, tools
+from memos.accept import alert
+from memos.clock import SystemClock
+from memos.context import Budget, MainContext, choose_budget
+from memos.controller import Controller
+from memos.core_memory import CoreMemory
+from memos.errors import SettingsError
+from memos.pager import Pager, Thresholds
+from memos.ports import Backend, Block, Clock, Embedder
+from memos.settings import DEFAULT_CONTEXT_TOKENS, Configuration, Settings
+from memos.storage.agents import AgentInfo, AgentRegistry
+from memos.storage.archival import SqliteArchival
+from memos.storage.database import Database
+from memos.storage.documents import SqliteDocuments
+from memos.storage.library import SqliteLibrary
+from memos.storage.locks import TurnLock
+from memos.storage.recall import SqliteRecall
+from memos.storage.scope import Scope
+from memos.storage.state import SqliteState
+from memos.storage.vectors import VectorIndex
+from memos.tooling import Toolbox, ToolContext
+
+if TYPE_CHECKING:
+    from memos.storage.embedder import StaticEmbedder
+
+OPENAI_KEY = "OPENAI_API_KEY"
+BLOCK_FRACTION = 0.05
+"""A block's limit, as a share of the window."""
+FIXED_FRACTION = 0.5
+"""The most that the parts which never leave the window may take together …"""
+SMALL_FIXED_FRACTION = 0.7
+"""… and below `SMALL_WINDOW_TOKENS`."""
+SMALL_WINDOW_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The stores of one agent."""
+
+    info: AgentInfo
+    clock: Clock
+    recall: SqliteRecall
+    archival: SqliteArchival
+    documents: SqliteDocuments
+    state: SqliteState
+
+
+class Home:
+    """One home, opened: its agents, its documents, and the memory of each agent."""
+
+    def __init__(self, configuration: Configuration, *, embedder: Embedder | None = None) -> None:
+        """Raises `StorageError`."""
+        self.configuration = configuration
+        self.settings: Settings = configuration.settings
+        paths = configuration.paths
+        self.clock = SystemClock(self.settings.timezone)
+        self.database = Database(paths.database)
+        self._embedder = embedder
+        self.index = VectorIndex(self.database, paths.index, paths.locks / "index.lock", self.embedder)
+        self.agents = AgentRegistry(self.database, self.clock)
+        self.library = SqliteLibrary(self.database, self.clock, self.index)
+
+    def embedder(self) -> Embedder:
+        return self._embedder if self._embedder is not None else _static_embedder()
+
+    def memory(self, agent: str) -> Memory:
+        """The stores of an agent, without the lock on its turns. Raises `AgentNotFound`."""
+        info = self.agents.find(agent)
+        clock = SystemClock(info.timezone or self.settings.timezone)
+        scope = Scope(self.database, info.id, info.timeline_id, clock)
+        archival, documents = SqliteArchival(scope, self.index), SqliteDocuments(scope, self.index)
+        return Memory(info, clock, SqliteRecall(scope), archival, documents, SqliteState(scope))
+
+    def turn_lock(self, info: AgentInfo) -> AbstractContextManager[None]:
+        return TurnLock(self.configuration.paths.locks, info.id, info.name).held()
+
+    def close(self) -> None:
+        """Apply what the index lags behind, if that is much, and let go of the files."""
+        self.index.close()
+        self.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An agent, put together."""
+
+    memory: Memory
+    backend: Backend
+    context: MainContext
+    controller: Controller
+    core: CoreMemory
+
+
+def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[Callable[..., object]]) -> Parts:
+    """Put an agent together. Raises `SettingsError` when its fixed parts leave too little of the window."""
+    settings = home.settings
+    budget = _budget(settings, backend)
+    _ensure_blocks(memory, budget)
+
+    def announce(block: Block) -> None:
+        text = f"Core memory was edited from outside. Block {block.label!r} now reads:\n{block.value}"
+        memory.recall.append(alert("system_alert", text, memory.clock.now()))
+
+    core = CoreMemory(memory.state, backend.count_tokens, announce)
+    toolbox = Toolbox.of([*_base_tools(memory), *functions])
+    context = MainContext(
+        system_prompt=prompts.system_prompt(settings.loop, budget.limit_tokens),
+        tools=toolbox.schemas(settings.loop),
+        budget=budget,
+        count_tokens=backend.count_tokens,
+        recall=memory.recall,
+        state=memory.state,
+        clock=memory.clock,
+    )
+    _require_room(context, memory)
+    tool_context = ToolContext(
+        core=core,
+        recall=memory.recall,
+        archival=memory.archival,
+        documents=memory.documents,
+        state=memory.state,
+        clock=memory.clock,
+        page_size=settings.search_page_size,
+        # Two characters a token is what dense text takes; ordinary prose has four.
+        result_limit_chars=budget.spool_tokens * 2,
+    )
+    pager = Pager(
+        context=context,
+        backend=backend,
+        recall=memory.recall,
+        state=memory.state,
+        clock=memory.clock,
+        thresholds=Thresholds(settings.warn_fraction, settings.flush_fraction, settings.evict_fraction),
+        summary_prompt=prompts.load("summary"),
+    )
+    controller = Controller(
+        backend=backend,
+        context=context,
+        pager=pager,
+        toolbox=toolbox,
+        tool_context=tool_context,
+        recall=memory.recall,
+        state=memory.state,
+        clock=memory.clock,
+        loop=settings.loop,
+        max_steps=settings.max_steps,
+    )
+    return Parts(memory, backend, context, controller, core)
+
+
+def make_backend(settings: Settings) -> Backend:
+    """The model that a specification names. Raises `SettingsError`."""
+    kind, _, rest = settings.model.partition(":")
+    if settings.model == "extractive":
+        from memos.backends.extractive import ExtractiveBackend
+
+        return ExtractiveBackend()
+    if kind == "scripted" and rest:
+        from memos.backends.scripted import ScriptedBackend
+
+        return ScriptedBackend(Path(rest).expanduser())
+    if kind == "openai" and rest:
+        return _openai(rest, settings)
+    if kind == "gguf" and rest:
+        raise SettingsError("gguf: models in process are not served yet; run llama-server and use openai:NAME@URL.")
+    raise SettingsError(
+        f"Unknown model {settings.model!r}: use extractive, openai:NAME, openai:NAME@BASE_URL or scripted:PATH."
+    )
+
+
+def _openai(rest: str, settings: Settings) -> Backend:
+    from memos.backends.openai_api import OpenAIBackend
+
+    name, _, base_url = rest.partition("@")
+    if not name or (base_url and not base_url.startswith(("http://", "https://"))):
+        raise SettingsError(f"openai:{rest}: write openai:NAME or openai:NAME@http://HOST:PORT/v1.")
+    return OpenAIBackend(
+        name,
+        base_url or None,
+        os.environ.get(OPENAI_KEY) or None,
+        timeout_s=settings.timeout_s,
+        max_retries=settings.max_retries,
+    )
+
+
+def _budget(settings: Settings, backend: Backend) -> Budget:
+    known = [limit for limit in (settings.context_tokens, backend.context_tokens) if limit is not None]
+    return choose_budget(min(known, default=DEFAULT_CONTEXT_TOKENS), settings.output_reserve_tokens)
+
+
+def _ensure_blocks(memory: Memory, budget: Budget) -> None:
+    """A new agent starts with the blocks persona and human."""
+    if memory.state.blocks():
+        return
+    limit = max(64, int(budget.limit_tokens * BLOCK_FRACTION))
+    with memory.state.transaction():
+        memory.state.add_block(Block("persona", prompts.load("persona"), limit, "Who you are."), "created")
+        memory.state.add_block(Block("human", "", limit, "What you know of the user."), "created")
+
+
+def _base_tools(memory: Memory) -> tuple[Callable[..., object], ...]:
+    return (*tools.BASE_TOOLS, *tools.DOCUMENT_TOOLS) if memory.documents.list() else tools.BASE_TOOLS
+
+
+def _require_room(context: MainContext, memory: Memory) -> None:
+    """Refuse an agent whose fixed parts leave too little of the window to work in."""
+    usage = context.compile().usage
+    limit = usage.limit_tokens
+    blocks = sum(block.limit_tokens for block in memory.state.blocks())
+    fixed = usage.system_tokens + usage.functions_tokens + blocks + usage.reserve_tokens
+    share = SMALL_FIXED_FRACTION if limit < SMALL_WINDOW_TOKENS else FIXED_FRACTION
+    if fixed > share * limit:
+        raise SettingsError(
+            f"Window of {limit} tokens is too small: system prompt {usage.system_tokens}, functions "
+            f"{usage.functions_tokens}, core memory up to {blocks} and output reserve {usage.reserve_tokens} take "
+            f"more than {share:.0%} of it. Raise context_tokens, or use fewer tools."
+        )
+
+
+@cache
+def _static_embedder() -> StaticEmbedder:
+    from memos.storage.embedder import StaticEmbedder
+
+    return StaticEmbedder()

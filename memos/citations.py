@@ -1,0 +1,97 @@
+"""Citations: which stored text an answer quotes, proved character by character.
+
+An answer's words are compared with the passages that its turn was shown. Only what stands there
+verbatim becomes a citation, with its true offsets; nothing is taken on the model's word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+
+from memos.events import ToolRun
+from memos.hits import TextSpan, parse_page
+from memos.ports import DocumentStore
+
+MIN_QUOTE_CHARS = 24
+"""Shorter agreements are chance: a name, a common phrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A verbatim quote with its place in the extracted text (ends exclusive)."""
+
+    source: str
+    quote: str
+    page: int | None
+    line_start: int
+    line_end: int
+    char_start: int
+    char_end: int
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def find_citations(answer: str, runs: Iterable[ToolRun], documents: DocumentStore) -> list[Citation]:
+    """The quotes of `answer` in the order it makes them."""
+    found: list[tuple[int, Citation]] = []
+    for span in shown_spans(runs, documents):
+        matcher = SequenceMatcher(None, answer, span.text, autojunk=False)
+        for block in matcher.get_matching_blocks():
+            citation = _cite(span, block.b, block.b + block.size)
+            if citation is not None:
+                found.append((block.a, citation))
+    found.sort(key=lambda item: (item[0], -len(item[1].quote)))
+    kept: list[Citation] = []
+    for _, citation in found:
+        if not any(_overlap(citation, other) for other in kept):
+            kept.append(citation)
+    return kept
+
+
+def shown_spans(runs: Iterable[ToolRun], documents: DocumentStore) -> list[TextSpan]:
+    """The pieces of documents that results showed the model, each once, as they are stored."""
+    spans: dict[tuple[str, int], TextSpan] = {}
+    for run in runs:
+        for shown in parse_page(run.result) if run.status == "ok" else ():
+            span = _stored(shown, documents)
+            if span is not None:
+                spans.setdefault((span.source, span.char_start), span)
+    return list(spans.values())
+
+
+def _stored(shown: dict[str, object], documents: DocumentStore) -> TextSpan | None:
+    passage_id, source, line, text = (shown.get(key) for key in ("id", "source", "line", "text"))
+    if not isinstance(source, str) or not isinstance(text, str):
+        return None
+    if isinstance(passage_id, str):
+        return documents.passage(passage_id)
+    info = documents.find(source)
+    if info is None or not isinstance(line, int):
+        return None
+    return documents.lines(info, line, text.count("\n") + 1)
+
+
+def _cite(span: TextSpan, start: int, end: int) -> Citation | None:
+    """The part [start:end) of a span without white space around it; None when too short to prove anything."""
+    quote = span.text[start:end]
+    start += len(quote) - len(quote.lstrip())
+    quote = quote.strip()
+    if len(quote) < MIN_QUOTE_CHARS:
+        return None
+    line = span.line_start + span.text.count("\n", 0, start)
+    return Citation(
+        source=span.source,
+        quote=quote,
+        page=span.page,
+        line_start=line,
+        line_end=line + quote.count("\n") + 1,
+        char_start=span.char_start + start,
+        char_end=span.char_start + start + len(quote),
+    )
+
+
+def _overlap(one: Citation, other: Citation) -> bool:
+    return one.source == other.source and one.char_start < other.char_end and other.char_start < one.char_end

@@ -1,0 +1,238 @@
+"""Main context: the prompt as a list of pages, and the budget they must fit.
+
+Order: system, core memory, summary, pinned event, queue. Everything before the queue changes only
+at a flush or a resume, so between two flushes each prompt is a byte-exact extension of the last.
+This module renders and adds up; what leaves the queue is `memos.pager`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from memos.errors import SettingsError
+from memos.events import ContextUsage
+from memos.messages import Message
+from memos.ports import Block, Clock, Page, RecallStore, StateStore, ToolSchema, Window
+
+MESSAGE_OVERHEAD_TOKENS = 8
+"""Added to each page for what a chat template wraps around a message. ChatML takes 5 at most, with the role."""
+
+SPOOL_FRACTION = 0.25
+"""A message larger than this share of the budget is shown by its head only; it stays whole in recall."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The window and what is kept free in it for the completion."""
+
+    limit_tokens: int
+    reserve_tokens: int
+
+    @property
+    def available_tokens(self) -> int:
+        return self.limit_tokens - self.reserve_tokens
+
+    @property
+    def spool_tokens(self) -> int:
+        return int(self.available_tokens * SPOOL_FRACTION)
+
+
+def choose_budget(limit_tokens: int, reserve_tokens: int | None) -> Budget:
+    """The reserve defaults to an eighth of the window, 4,096 at most.
+
+    Raises `SettingsError` when the reserve leaves no room for a prompt.
+    """
+    reserve = reserve_tokens if reserve_tokens is not None else min(4096, limit_tokens // 8)
+    if reserve > limit_tokens // 2:
+        raise SettingsError(
+            f"output_reserve_tokens ({reserve}) takes more than half of the window ({limit_tokens}): lower it."
+        )
+    return Budget(limit_tokens, reserve)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A compiled main context."""
+
+    pages: tuple[Page, ...]
+    tools: tuple[ToolSchema, ...]
+    functions_tokens: int
+    usage: ContextUsage
+
+
+class MainContext:
+    """Compiles the prompt of one agent from window, blocks, receipts and log."""
+
+    def __init__(
+        self,
+        *,
+        system_prompt: str,
+        tools: tuple[ToolSchema, ...],
+        budget: Budget,
+        count_tokens: Callable[[str], int],
+        recall: RecallStore,
+        state: StateStore,
+        clock: Clock,
+    ) -> None:
+        self.budget = budget
+        self.tools = tools
+        self._count = count_tokens
+        self._recall = recall
+        self._state = state
+        self._clock = clock
+        self._system = self._page("system", "system", self._controller_message("system", system_prompt))
+        self.functions_tokens = sum(count_tokens(_schema_text(tool)) for tool in tools)
+        self._window = Window()
+        self._queue: list[Page] = []
+        self._head: list[Page] = []
+        self._last_keys: tuple[str, ...] = ()
+        self.reload()
+
+    @property
+    def window(self) -> Window:
+        return self._window
+
+    @property
+    def queue(self) -> list[Page]:
+        """Pages of the log from the window's first id on, as far as `refresh` has read."""
+        return self._queue
+
+    def reload(self) -> None:
+        """Read the window anew: at the start of a turn (another process may have moved it) and after a flush."""
+        window = self._state.window()
+        if window.first_id < self._window.first_id or not self._queue:
+            self._queue = []
+        self._window = window
+        self._queue = [page for page in self._queue if page.message.id >= window.first_id]
+        self._head = self._compile_head(window)
+
+    def shrink(self, limit_tokens: int) -> None:
+        """Believe in a smaller window from now on."""
+        self.budget = choose_budget(limit_tokens, None)
+        self._queue = []
+        self.reload()
+
+    def refresh_core(self) -> None:
+        """Render the newest blocks in the prefix: right where the prefix changes anyway."""
+        newest = max((block.version for block in self._state.blocks()), default=0)
+        if newest != self._window.core_version:
+            self._state.move_window(replace(self._window, core_version=newest), "core memory rendered anew")
+            self.reload()
+
+    def refresh(self) -> None:
+        """Append what the log has gained."""
+        first = self._queue[-1].message.id + 1 if self._queue else self._window.first_id
+        self._queue += [self.message_page(message) for message in self._recall.read(first)]
+
+    def compile(self) -> Prompt:
+        """The whole prompt as it would be sent now."""
+        self.refresh()
+        pages = (*self._head, *self._queue)
+        return Prompt(pages, self.tools, self.functions_tokens, self._usage(pages))
+
+    def sent(self, prompt: Prompt) -> None:
+        """Remember what the backend has seen, to tell which prefix stays."""
+        self._last_keys = tuple(page.key for page in prompt.pages)
+
+    def message_page(self, message: Message) -> Page:
+        """A message of the log as a page; an oversized one shows its head and how to read on."""
+        page = self._page(f"message:{message.id}", "queue", message)
+        if page.tokens <= self.budget.spool_tokens:
+            return page
+        return self._page(f"message:{message.id}:head", "queue", self._head_of(message))
+
+    def summary_page(self, text: str, receipt_id: int, last_id: int) -> Page:
+        header = f"[Summary of what went before, up to message {last_id}; search recall for the words themselves.]\n"
+        message = self._controller_message("user", header + text)
+        return self._page(f"summary:{receipt_id}", "summary", message)
+
+    # ------------------------------------------------------------ parts
+
+    def _compile_head(self, window: Window) -> list[Page]:
+        core = self._controller_message("system", render_core(self._state.blocks(as_of=window.core_version)))
+        head = [self._system, self._page(f"core:{window.core_version}", "core", core)]
+        if window.receipt_id is not None:
+            receipt = self._state.receipt(window.receipt_id)
+            head.append(self.summary_page(receipt.summary, receipt.id, receipt.last_id))
+        if window.pinned_id is not None:
+            head += [self.message_page(message) for message in self._recall.read(window.pinned_id, window.pinned_id)]
+        return head
+
+    def _controller_message(self, role: str, text: str) -> Message:
+        return Message("user" if role == "user" else "system", "system_alert", text, self._clock.now())
+
+    def _page(self, key: str, section: str, message: Message) -> Page:
+        text = message.rendered + message.thoughts + "".join(call.name + call.arguments for call in message.calls)
+        tokens = self._count(text) + MESSAGE_OVERHEAD_TOKENS * (1 + len(message.calls))
+        if section == "system":
+            key = f"{key}:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:12]}"
+            return Page(key, "system", message, tokens)
+        if section == "core":
+            return Page(key, "core", message, tokens)
+        return Page(key, "summary" if section == "summary" else "queue", message, tokens)
+
+    def _head_of(self, message: Message) -> Message:
+        """What is shown of a message that is too large: its head, its size, the call that pages on."""
+        if message.calls or message.thoughts:
+            return _shorten_reply(message, self.budget.spool_tokens)
+        text = message.text
+        shown = len(text)
+        room = self.budget.spool_tokens // 2
+        while shown > 0 and self._count(text[:shown]) > room:
+            shown = min(shown - 1, shown * room // max(1, self._count(text[:shown])))
+        note = (
+            f"\n[Cut here: {len(text)} characters in all. "
+            f"Read on with open_message(message_id={message.id}, start_char={shown}).]"
+        )
+        return replace(message, text=text[:shown] + note)
+
+    def _usage(self, pages: tuple[Page, ...]) -> ContextUsage:
+        sizes = {"system": 0, "core": 0, "summary": 0, "queue": 0}
+        for page in pages:
+            sizes[page.section] += page.tokens
+        prefix = 0
+        for page, key in zip(pages, self._last_keys, strict=False):
+            if page.key != key:
+                break
+            prefix += page.tokens
+        return ContextUsage(
+            limit_tokens=self.budget.limit_tokens,
+            reserve_tokens=self.budget.reserve_tokens,
+            used_tokens=sum(sizes.values()) + self.functions_tokens,
+            system_tokens=sizes["system"],
+            functions_tokens=self.functions_tokens,
+            core_tokens=sizes["core"],
+            summary_tokens=sizes["summary"],
+            queue_tokens=sizes["queue"],
+            prefix_tokens=prefix + self.functions_tokens if prefix else 0,
+        )
+
+
+def render_core(blocks: tuple[Block, ...]) -> str:
+    """The core memory section of the prompt."""
+    parts = ["Core memory. Edits shown later in the conversation override what stands here."]
+    for block in blocks:
+        about = f" description={json.dumps(block.description, ensure_ascii=False)}" if block.description else ""
+        locked = " read_only" if block.read_only else ""
+        body = f"{block.value}\n" if block.value else ""
+        parts.append(f"<{block.label} limit_tokens={block.limit_tokens}{about}{locked}>\n{body}</{block.label}>")
+    return "\n".join(parts)
+
+
+def _schema_text(tool: ToolSchema) -> str:
+    return json.dumps([tool.name, tool.description, tool.parameters], ensure_ascii=False)
+
+
+def _shorten_reply(message: Message, room_tokens: int) -> Message:
+    """A reply must stay well formed: long thoughts go, long arguments become a pointer to the whole."""
+    room_chars = room_tokens  # at least one token a character, whatever the tokenizer
+    note = json.dumps({"cut": f"read it whole with open_message(message_id={message.id})"})
+    calls = tuple(
+        call if len(call.arguments) <= room_chars // (2 * len(message.calls)) else replace(call, arguments=note)
+        for call in message.calls
+    )
+    text = message.text if len(message.text) <= room_chars // 4 else message.text[: room_chars // 4] + " […]"
+    return replace(message, text=text, thoughts=message.thoughts[: room_chars // 4], calls=calls)

@@ -1,0 +1,303 @@
+"""The controller: turns events into steps, steps into transactions, until the agent yields.
+
+    accept   append the event; committed means accepted
+    page     flush before a request could overflow
+    infer    no transaction is open while the model runs; then append its reply, calls as written
+    act      each call in order; a memory tool's effect and its result commit together
+
+Knows ports, not stores; prints nothing. After a crash the next turn first carries on the last one:
+`memos.loop` tells from the log what was still to be done, so there is no other recovery code.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+
+from memos import loop as looping
+from memos.accept import alert, to_message
+from memos.context import MainContext, Prompt
+from memos.errors import BackendError, ContextOverflow
+from memos.events import (
+    CallFinished,
+    CallStarted,
+    EventIn,
+    EventOut,
+    MemoryEdited,
+    Pressure,
+    Spoken,
+    StepFinished,
+    StoppedBy,
+    TextDelta,
+    ThoughtDelta,
+    Turn,
+    TurnFinished,
+)
+from memos.messages import Kind, Message, ToolCall, Usage, sent_text
+from memos.pager import Pager
+from memos.ports import Backend, Clock, Delta, LoopMode, OpenTurn, RecallStore, Reply, Request, StateStore
+from memos.tooling import Outcome, Toolbox, ToolContext
+from memos.turns import fold
+
+MAX_OVERFLOWS = 4
+"""How often a turn may hear from the server that its window is smaller than believed."""
+
+_INTERRUPTED = "it was started, and memos stopped before the result was known. Check what it did before repeating it."
+
+
+@dataclass(slots=True)
+class _Progress:
+    """A running turn: its messages so far, and what its steps used."""
+
+    opening_id: int
+    messages: list[Message]
+    usage: Usage
+    overflows: int = 0
+
+
+class Controller:
+    """Runs the turns of one agent."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        context: MainContext,
+        pager: Pager,
+        toolbox: Toolbox,
+        tool_context: ToolContext,
+        recall: RecallStore,
+        state: StateStore,
+        clock: Clock,
+        loop: LoopMode,
+        max_steps: int,
+    ) -> None:
+        self._backend = backend
+        self._context = context
+        self._pager = pager
+        self._toolbox = toolbox
+        self._tool_context = tool_context
+        self._recall = recall
+        self._state = state
+        self._clock = clock
+        self._loop: LoopMode = loop
+        self._max_steps = max_steps
+        self._interrupted = threading.Event()
+        self._core_rendered = False
+
+    def interrupt(self) -> None:
+        """End the running turn at the next safe point; a partial reply is kept and marked."""
+        self._interrupted.set()
+
+    def note(self, event: EventIn) -> Message:
+        """Append an event without taking a step."""
+        return self._recall.append(to_message(event, self._clock.now()))
+
+    def turn(self, event: EventIn, idempotency_key: str | None = None) -> Iterator[EventOut]:
+        """Accept the event and run steps until the agent yields.
+
+        A turn that a crash cut off is carried on first, with a `TurnFinished` of its own. The last
+        event is always the `TurnFinished` of this turn; after one that was stopped by an error the
+        error is raised.
+        """
+        self._interrupted.clear()
+        self._context.reload()
+        if not self._core_rendered:
+            self._context.refresh_core()
+            self._core_rendered = True
+        known = self._state.turn_by_key(idempotency_key) if idempotency_key is not None else None
+        last = self._state.last_turn()
+        if last is not None and last.stopped_by is None:
+            yield from self._run(last.opening_id)
+            if known is not None and known.opening_id == last.opening_id:
+                return
+        if known is not None:
+            yield TurnFinished(self._retold(known))
+            return
+        with self._state.transaction():
+            opening = self._recall.append(to_message(event, self._clock.now()))
+            self._state.open_turn(opening.id, idempotency_key)
+        yield from self._run(opening.id)
+
+    # ------------------------------------------------------------ the loop
+
+    def _run(self, opening_id: int) -> Iterator[EventOut]:
+        running = _Progress(opening_id, self._recall.read(opening_id), Usage())
+        error: BackendError | None = None
+        try:
+            stopped_by = yield from self._steps(running)
+        except BackendError as failure:
+            error, stopped_by = failure, "error"
+        self._state.end_turn(opening_id, stopped_by)
+        yield TurnFinished(
+            fold(
+                running.messages,
+                stopped_by=stopped_by,
+                usage=running.usage,
+                context=self._context.compile().usage,
+                error=str(error) if error else None,
+            )
+        )
+        if error is not None:
+            raise error
+
+    def _steps(self, running: _Progress) -> Generator[EventOut, None, StoppedBy]:
+        while True:
+            if self._interrupted.is_set():
+                self._append(running, self._alert("interrupt", "The user interrupted you."))
+                return "interrupt"
+            action = looping.next_action(running.messages, self._loop)
+            if isinstance(action, looping.Act):
+                yield from self._act(running, action)
+                if looping.is_repeating(running.messages):
+                    self._append(running, self._alert("interrupt", "The turn was ended: the same call three times."))
+                    return "repeat"
+                continue
+            if action == "yield" and not (yield from self._warn(running)):
+                return "yield"
+            if looping.count_steps(running.messages) >= self._max_steps:
+                self._append(running, self._alert("interrupt", f"The turn was ended after {self._max_steps} steps."))
+                return "steps"
+            yield from self._infer(running)
+
+    def _warn(self, running: _Progress) -> Generator[EventOut, None, bool]:
+        """Tell the model of memory pressure, once a period, so that it can save what matters."""
+        prompt = self._context.compile()
+        if not self._pager.needs_warning(prompt):
+            return False
+        used, budget = prompt.usage.used_tokens, self._context.budget.available_tokens
+        text = (
+            f"Memory pressure: {used} of {budget} tokens are used. The oldest messages will soon be paged out "
+            "and summarised; store what must stay at hand in core or archival memory now."
+        )
+        self._append(running, self._alert("pressure", text))
+        yield Pressure(used, budget)
+        return True
+
+    # ------------------------------------------------------------ infer
+
+    def _infer(self, running: _Progress) -> Iterator[EventOut]:
+        prompt, flushed = self._pager.fit(running.opening_id)
+        yield from flushed
+        try:
+            reply, partial = yield from self._complete(prompt)
+        except ContextOverflow as overflow:
+            running.overflows += 1
+            if running.overflows > MAX_OVERFLOWS:
+                raise
+            self._learn_limit(overflow, prompt)
+            return
+        self._context.sent(prompt)
+        heartbeat = self._loop == "heartbeat"
+        text, thoughts = ("", reply.text or reply.thoughts) if heartbeat else (reply.text, reply.thoughts)
+        message = Message(
+            "assistant",
+            "reply",
+            text,
+            self._clock.now(),
+            thoughts=thoughts,
+            calls=reply.calls,
+            status="partial" if partial else "ok",
+        )
+        with self._state.transaction():
+            stored = self._append(running, message)
+            self._state.record_step(stored.id, self._backend.spec, reply.usage)
+        running.usage += reply.usage
+        if text and not partial:
+            yield Spoken(text)
+        yield StepFinished(reply.usage, self._context.compile().usage)
+
+    def _complete(self, prompt: Prompt) -> Generator[EventOut, None, tuple[Reply, bool]]:
+        """The reply, and whether an interrupt cut it short."""
+        request = Request(prompt.pages, prompt.tools, self._context.budget.reserve_tokens, self._loop)
+        stream = self._backend.complete(request)
+        text, thoughts = "", ""
+        try:
+            for piece in stream:
+                if isinstance(piece, Reply):
+                    return piece, False
+                text, thoughts = text + piece.text, thoughts + piece.thoughts
+                yield from self._told(piece)
+                if self._interrupted.is_set():
+                    return Reply(text, thoughts), True
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
+        raise BackendError(f"{self._backend.spec} ended its stream without a reply.")
+
+    def _told(self, piece: Delta) -> Iterator[EventOut]:
+        if piece.thoughts:
+            yield ThoughtDelta(piece.thoughts)
+        if piece.text:
+            yield ThoughtDelta(piece.text) if self._loop == "heartbeat" else TextDelta(piece.text)
+
+    def _learn_limit(self, overflow: ContextOverflow, prompt: Prompt) -> None:
+        """The server's window is smaller than believed: believe the server, and flush to fit."""
+        believed = overflow.limit_tokens or int(prompt.usage.used_tokens * 0.75)
+        self._context.shrink(min(believed, int(self._context.budget.limit_tokens * 0.9)))
+
+    # ------------------------------------------------------------ act
+
+    def _act(self, running: _Progress, action: looping.Act) -> Iterator[EventOut]:
+        for call in action.calls:
+            if self._interrupted.is_set():
+                self._append(
+                    running, self._result(call, Outcome(ok=False, text="interrupted by the user before it ran."))
+                )
+                continue
+            yield CallStarted(call.id, call.name, call.arguments)
+            before = self._core_version()
+            result = self._run_call(running, action.reply, call)
+            status, text = result.status, result.text
+            yield CallFinished(call.id, call.name, call.arguments, status, text)
+            if status == "ok" and (said := sent_text(call)):
+                yield Spoken(said)
+            for block in self._state.blocks():
+                if block.version > before:
+                    yield MemoryEdited(block.label, block.value)
+
+    def _run_call(self, running: _Progress, reply: Message, call: ToolCall) -> Message:
+        effect = self._toolbox.effect(call)
+        if effect == "memory":
+            with self._state.transaction():
+                outcome = self._toolbox.run(call, self._tool_context)
+                return self._append(running, self._result(call, outcome))
+        if effect == "external":
+            if self._state.effect_started(reply.id, call.id):
+                lost = self._result(call, Outcome(ok=False, text=_INTERRUPTED))
+                return self._append(running, replace(lost, status="interrupted"))
+            self._state.start_effect(reply.id, call.id)
+        outcome = self._toolbox.run(call, self._tool_context)
+        return self._append(running, self._result(call, outcome))
+
+    def _core_version(self) -> int:
+        return max((block.version for block in self._state.blocks()), default=0)
+
+    # ------------------------------------------------------------ messages
+
+    def _append(self, running: _Progress, message: Message) -> Message:
+        stored = self._recall.append(message)
+        running.messages.append(stored)
+        return stored
+
+    def _result(self, call: ToolCall, outcome: Outcome) -> Message:
+        return Message(
+            "tool",
+            "result",
+            outcome.rendered,
+            self._clock.now(),
+            name=call.name,
+            call_id=call.id,
+            status="ok" if outcome.ok else "failed",
+        )
+
+    def _alert(self, kind: Kind, text: str) -> Message:
+        return alert(kind, text, self._clock.now())
+
+    def _retold(self, known: OpenTurn) -> Turn:
+        """A finished turn told again from the log."""
+        messages = self._recall.read(known.opening_id, known.last_id)
+        context = self._context.compile().usage
+        return fold(messages, stopped_by=known.stopped_by or "error", usage=Usage(), context=context, error=None)

@@ -1,0 +1,250 @@
+"""Tools: from a Python function to what a model is told, and from a model's call to a result.
+
+A tool is a function with type hints and a docstring; its schema comes from those, once. This is the
+one place where a refusal, a bad call or a tool that raises becomes a `Failed` result for the model.
+It knows no particular tool.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+
+from memos.core_memory import CoreMemory
+from memos.errors import MemosError, Refusal, UsageError
+from memos.messages import SEND_MESSAGE, ToolCall, parse_object
+from memos.ports import ArchivalStore, Clock, DocumentStore, LoopMode, RecallStore, StateStore, ToolSchema
+
+Effect = Literal["read", "memory", "external"]
+"""read: changes nothing. memory: writes memos' own stores, so effect and result commit together.
+external: does something outside, so it is never run twice by itself."""
+
+HEARTBEAT = "request_heartbeat"
+_NO_HEARTBEAT = frozenset({SEND_MESSAGE, "pause_heartbeats"})
+_HEARTBEAT_SCHEMA = {
+    "type": "boolean",
+    "description": "True to run again right after this call, before the user speaks.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may touch: the ports of the agent that called it, and nothing else."""
+
+    core: CoreMemory
+    recall: RecallStore
+    archival: ArchivalStore
+    documents: DocumentStore
+    state: StateStore
+    clock: Clock
+    page_size: int
+    """Hits on a page of a search."""
+    result_limit_chars: int
+    """A result longer than this is spooled; tools that page should stay below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call."""
+
+    name: str
+    description: str
+    parameters: dict[str, object]
+    arguments: type[BaseModel]
+    function: Callable[..., object]
+    effect: Effect
+    takes_context: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call came to."""
+
+    ok: bool
+    text: str
+
+    @property
+    def rendered(self) -> str:
+        return self.text if self.ok else f"Failed: {self.text}"
+
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+def effect(kind: Effect) -> Callable[[_Function], _Function]:
+    """Declare what a tool changes. Undeclared tools count as external."""
+
+    def mark(function: _Function) -> _Function:
+        function.__dict__["memos_effect"] = kind
+        return function
+
+    return mark
+
+
+def tool_from_function(function: Callable[..., object]) -> Tool:
+    """Read name, description, parameters and effect off a function.
+
+    Raises `UsageError` for one without a docstring, or with a parameter that has no type hint or
+    none that can be written as JSON.
+    """
+    name = getattr(function, "__name__", "")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
+        raise UsageError(f"A tool needs a plain function name, not {name!r}.")
+    description, notes = _read_docstring(inspect.getdoc(function) or "")
+    if not description:
+        raise UsageError(f"Tool {name}: write a docstring; it is what the model reads.")
+    hints = typing.get_type_hints(function)
+    fields: dict[str, object] = {}
+    takes_context = False
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise UsageError(f"Tool {name}: *{parameter.name} cannot be described to a model; name each parameter.")
+        hint = hints.get(parameter.name)
+        if hint is None:
+            raise UsageError(f"Tool {name}: parameter {parameter.name!r} needs a type hint.")
+        if hint is ToolContext:
+            takes_context = True
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hint, Field(default, description=notes.get(parameter.name)))
+    try:
+        model = cast(
+            "type[BaseModel]",
+            create_model(name, __config__=ConfigDict(extra="forbid"), **fields),  # type: ignore[call-overload]
+        )
+        parameters = _plain_schema(model.model_json_schema())
+    except PydanticUserError as error:
+        raise UsageError(f"Tool {name}: a parameter's type cannot be written as JSON ({error.code}).") from None
+    kind: Effect = function.__dict__.get("memos_effect", "external") if hasattr(function, "__dict__") else "external"
+    return Tool(name, description, parameters, model, function, kind, takes_context)
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """The tools of one agent."""
+
+    tools: dict[str, Tool]
+
+    @classmethod
+    def of(cls, functions: Iterable[Callable[..., object]]) -> Toolbox:
+        tools = [tool_from_function(function) for function in functions]
+        names = [tool.name for tool in tools]
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled:
+            raise UsageError(f"Two tools are called {doubled}: rename one.")
+        return cls({tool.name: tool for tool in tools})
+
+    def schemas(self, loop: LoopMode) -> tuple[ToolSchema, ...]:
+        """What the model is told. In native mode it speaks in plain text and needs no heartbeats."""
+        shown = [tool for tool in self.tools.values() if loop == "heartbeat" or tool.name not in _NO_HEARTBEAT]
+        return tuple(
+            ToolSchema(tool.name, tool.description, _with_heartbeat(tool) if loop == "heartbeat" else tool.parameters)
+            for tool in shown
+        )
+
+    def effect(self, call: ToolCall) -> Effect:
+        """A call of an unknown tool only produces a failed result."""
+        tool = self.tools.get(call.name)
+        return tool.effect if tool is not None else "read"
+
+    def run(self, call: ToolCall, context: ToolContext) -> Outcome:
+        """Run one call. Never raises but for `MemosError` (a store that fails ends the turn)."""
+        try:
+            tool, arguments = self._prepare(call)
+            with context.state.transaction() if tool.effect == "memory" else _no_transaction():
+                positional = (context,) if tool.takes_context else ()
+                value = tool.function(
+                    *positional, **{name: getattr(arguments, name) for name in arguments.model_fields_set}
+                )
+        except Refusal as refusal:
+            return Outcome(ok=False, text=str(refusal))
+        except MemosError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's tool may raise anything; the model must hear of it
+            return Outcome(ok=False, text=f"{call.name} raised {type(error).__name__}: {error}")
+        return Outcome(ok=True, text="OK" if value is None else str(value))
+
+    def _prepare(self, call: ToolCall) -> tuple[Tool, BaseModel]:
+        tool = self.tools.get(call.name)
+        if tool is None:
+            raise Refusal(f"there is no function {call.name!r}; the functions are {', '.join(self.tools)}.")
+        values = parse_object(call.arguments) if call.arguments.strip() else {}
+        if values is None:
+            raise Refusal(f"the arguments of {call.name} are not a JSON object; call it again with valid JSON.")
+        values.pop(HEARTBEAT, None)
+        try:
+            return tool, tool.arguments.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in error.errors()[:5]
+            )
+            raise Refusal(f"the arguments of {call.name} do not fit: {problems}.") from None
+
+
+def requests_heartbeat(call: ToolCall) -> bool:
+    """Whether the model asked to run again after this call; anything but true counts as no."""
+    if call.name in _NO_HEARTBEAT:
+        return False
+    arguments = parse_object(call.arguments)
+    return arguments is not None and arguments.get(HEARTBEAT) is True
+
+
+class _no_transaction:  # noqa: N801 - reads as the function it stands for
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_exception: object) -> None:
+        return None
+
+
+def _with_heartbeat(tool: Tool) -> dict[str, object]:
+    if tool.name in _NO_HEARTBEAT:
+        return tool.parameters
+    properties = cast("dict[str, object]", tool.parameters.get("properties", {}))
+    return {**tool.parameters, "properties": {**properties, HEARTBEAT: _HEARTBEAT_SCHEMA}}
+
+
+def _plain_schema(schema: dict[str, object]) -> dict[str, object]:
+    """Pydantic's schema without the titles, which only cost tokens."""
+    plain = cast("dict[str, object]", _without_titles(schema))
+    plain.pop("additionalProperties", None)
+    plain.setdefault("properties", {})
+    return plain
+
+
+def _without_titles(node: object) -> object:
+    if isinstance(node, dict):
+        mapping = cast("dict[str, object]", node)
+        return {
+            key: {name: _without_titles(value) for name, value in cast("dict[str, object]", child).items()}
+            if key == "properties"
+            else _without_titles(child)
+            for key, child in mapping.items()
+            if key != "title"
+        }
+    if isinstance(node, list):
+        return [_without_titles(child) for child in cast("list[object]", node)]
+    return node
+
+
+def _read_docstring(doc: str) -> tuple[str, dict[str, str]]:
+    """The text before `Args:`, and the note of each parameter after it."""
+    description, _, rest = doc.partition("\nArgs:\n")
+    notes: dict[str, str] = {}
+    name = ""
+    for line in rest.splitlines():
+        if not line.strip():
+            break
+        found = re.match(r"\s+(\w+)(?: \([^)]*\))?:\s+(.*)", line)
+        if found:
+            name = found[1]
+            notes[name] = found[2].strip()
+        elif name:
+            notes[name] += " " + line.strip()
+    return " ".join(description.split()), notes

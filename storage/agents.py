@@ -1,0 +1,166 @@
+"""The agents of a home: created, found, listed, renamed, deleted. Knows nothing of what they say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from memos.errors import AgentNotFound, UsageError
+from memos.ports import Clock
+from memos.storage import schema
+from memos.storage.database import Database
+from memos.storage.lexical import index_words
+from memos.storage.recall import erase_words
+from memos.storage.scope import Row, from_micros, to_micros
+
+_agents = schema.agents.c
+_NAME = re.compile(r"[\w][\w .@-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInfo:
+    """An agent, as `memos agents list` shows it."""
+
+    id: int
+    name: str
+    timeline_id: int
+    timezone: str | None
+    scratch: bool
+    created_at: datetime
+    last_active_at: datetime
+    messages: int
+    passages: int
+    documents: int
+
+
+class AgentRegistry:
+    """The agents of one home."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def list(self, *, scratch: bool = False) -> list[AgentInfo]:
+        with self._database.read() as connection:
+            rows = connection.execute(_described().where(_agents.scratch == scratch).order_by(_agents.name))
+            return [_info(row) for row in rows]
+
+    def find(self, name: str) -> AgentInfo:
+        """Raises `AgentNotFound`."""
+        found = self.get(name)
+        if found is None:
+            raise AgentNotFound(f"There is no agent {name!r}; create it with `memos agents new {name}`.")
+        return found
+
+    def get(self, name: str) -> AgentInfo | None:
+        with self._database.read() as connection:
+            row = connection.execute(_described().where(_agents.name == name)).one_or_none()
+        return _info(row) if row is not None else None
+
+    def create(self, name: str, *, timezone: str | None = None, scratch: bool = False) -> AgentInfo:
+        """Raises `UsageError` for a name that is taken or cannot be one."""
+        _check_name(name)
+        now = to_micros(self._clock.now())
+        values = {"name": name, "scratch": scratch, "timezone": timezone, "created_at": now, "last_active_at": now}
+        with self._database.write() as connection:
+            _require_free(connection, name)
+            agent_id = connection.execute(sa.insert(schema.agents).returning(_agents.id), values).scalar_one()
+            timeline_id = connection.execute(
+                sa.insert(schema.timelines).returning(schema.timelines.c.id), {"agent_id": agent_id, "created_at": now}
+            ).scalar_one()
+            connection.execute(
+                sa.insert(schema.timeline_spans),
+                {"timeline_id": timeline_id, "position": 0, "source_id": timeline_id, "lo": 0, "hi": None},
+            )
+            connection.execute(sa.update(schema.agents).where(_agents.id == agent_id).values(timeline_id=timeline_id))
+        return self.find(name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Raises `AgentNotFound`, or `UsageError` for a name that is taken."""
+        _check_name(new)
+        with self._database.write() as connection:
+            self.find(old)
+            _require_free(connection, new)
+            connection.execute(sa.update(schema.agents).where(_agents.name == old).values(name=new))
+
+    def delete(self, name: str) -> None:
+        """Erase an agent with everything only it holds. Documents stay. Raises `AgentNotFound`."""
+        info = self.find(name)
+        with self._database.write() as connection:
+            erase_words(connection, info.id)
+            _erase_passage_words(connection, info.id)
+            held = sa.select(schema.agent_blocks.c.block_id)
+            own = connection.scalars(held.where(schema.agent_blocks.c.agent_id == info.id)).all()
+            passages = sa.select(schema.passages.c.seq).where(schema.passages.c.agent_id == info.id)
+            removed = [
+                {"operation": "remove", "item": "passage", "item_id": seq} for seq in connection.scalars(passages)
+            ]
+            if removed:
+                connection.execute(sa.insert(schema.index_log), removed)
+            connection.execute(sa.delete(schema.agents).where(_agents.id == info.id))
+            connection.execute(
+                sa.delete(schema.blocks).where(schema.blocks.c.id.in_(own), schema.blocks.c.id.not_in(held))
+            )
+
+    def touch(self, agent_id: int) -> None:
+        """Note that the agent is active now."""
+        with self._database.write() as connection:
+            now = to_micros(self._clock.now())
+            connection.execute(sa.update(schema.agents).where(_agents.id == agent_id).values(last_active_at=now))
+
+
+def _erase_passage_words(connection: sa.Connection, agent_id: int) -> None:
+    own = sa.select(schema.passages.c.seq, schema.passages.c.text).where(schema.passages.c.agent_id == agent_id)
+    for seq, text in connection.execute(own):
+        connection.exec_driver_sql(
+            "INSERT INTO passages_fts (passages_fts, rowid, owner, words) VALUES ('delete', ?, ?, ?)",
+            (seq, f"a{agent_id}", index_words(text)),
+        )
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name an agent: use letters, digits, spaces and . @ _ - (64 at most).")
+
+
+def _require_free(connection: sa.Connection, name: str) -> None:
+    taken = sa.select(sa.func.count()).where(_agents.name == name)
+    if connection.execute(taken).scalar_one():
+        raise UsageError(f"There is an agent {name!r} already.")
+
+
+def _described() -> sa.Select[*tuple[Any, ...]]:
+    messages = sa.select(sa.func.count()).where(schema.messages.c.agent_id == _agents.id)
+    passages = sa.select(sa.func.count()).where(schema.passages.c.agent_id == _agents.id)
+    documents = sa.select(sa.func.count()).where(schema.agent_sources.c.agent_id == _agents.id)
+    return sa.select(
+        _agents.id,
+        _agents.name,
+        _agents.timeline_id,
+        _agents.timezone,
+        _agents.scratch,
+        _agents.created_at,
+        _agents.last_active_at,
+        messages.scalar_subquery().label("messages"),
+        passages.scalar_subquery().label("passages"),
+        documents.scalar_subquery().label("documents"),
+    )
+
+
+def _info(row: Row) -> AgentInfo:
+    return AgentInfo(
+        id=row.id,
+        name=row.name,
+        timeline_id=row.timeline_id,
+        timezone=row.timezone,
+        scratch=row.scratch,
+        created_at=from_micros(row.created_at),
+        last_active_at=from_micros(row.last_active_at),
+        messages=row.messages,
+        passages=row.passages,
+        documents=row.documents,
+    )

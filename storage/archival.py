@@ -1,0 +1,149 @@
+"""Archival storage: the passages an agent writes for itself, hidden by placements and never rewritten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from memos.errors import UsageError
+from memos.hits import HitPage, Passage
+from memos.storage import lexical, schema
+from memos.storage.library import find_document
+from memos.storage.scope import Scope, from_micros
+from memos.storage.search import Reach, latest_placement, search_passages
+from memos.storage.vectors import VectorIndex
+
+CHUNK_CHARS = 1_000
+"""Longer texts are split: about what one vector can stand for and one search result can show."""
+ID_CHARS = 24
+
+_P = schema.passages.c
+_L = schema.placements.c
+_AGENT = sa.bindparam("agent", type_=sa.Integer)
+_PLACED = sa.select(_P.seq, _P.text, _L.operation, _L.tags, _L.created_at).select_from(schema.passages)
+_BY_ID = _PLACED.outerjoin(schema.placements, _L.id == latest_placement(_P.seq)).where(
+    _P.agent_id == _AGENT, _P.id == sa.bindparam("id", type_=sa.Text)
+)
+_COUNT = (
+    sa.select(sa.func.count())
+    .select_from(schema.passages)
+    .join(schema.placements, _L.id == latest_placement(_P.seq))
+    .where(_P.agent_id == _AGENT, _L.operation == "insert")
+)
+_INSERT_WORDS = "INSERT INTO passages_fts (rowid, owner, words) VALUES (?, ?, ?)"
+
+
+class SqliteArchival:
+    """The archival memory of one agent on its current timeline."""
+
+    def __init__(self, scope: Scope, index: VectorIndex) -> None:
+        self._scope = scope
+        self._index = index
+        self._whose = {"agent": scope.agent_id, "timeline": scope.timeline_id}
+
+    def insert(self, text: str, *, tags: Sequence[str] = ()) -> tuple[Passage, ...]:
+        """Store the text, chunked where it is long, whitespace around the chunks left out.
+
+        What is there already is not stored twice: it keeps its place, and gains the tags it lacks.
+        Raises `UsageError` for a text without words.
+        """
+        chunks = [lexical.storable(chunk.strip()) for chunk in _chunks(text) if chunk.strip()]
+        if not chunks:
+            raise UsageError("there is nothing to store: the text is empty")
+        with self._scope.database.write() as connection:
+            return tuple(self._place(connection, chunk, tags) for chunk in dict.fromkeys(chunks))
+
+    def search(
+        self, query: str, *, limit: int, offset: int = 0, tags: Sequence[str] = (), source: str | None = None
+    ) -> HitPage:
+        """The agent's own passages and those of the documents it may read, best first.
+
+        With `tags`, only own passages that carry all of them; with `source`, only that document's.
+        """
+        if source is not None:
+            found = find_document(self._scope.database, source, agent_id=self._scope.agent_id)
+            reach = Reach(own=False, documents=(found.id,) if found is not None else ())
+        elif tags:
+            reach = Reach(own=True, tags=tuple(tags))
+        else:
+            reach = Reach(own=True, documents=readable(self._scope))
+        return search_passages(self._scope, self._index, query, reach, limit=limit, offset=offset)
+
+    def delete(self, passage_id: str) -> bool:
+        """Hide a passage on this timeline; False when there is none of that id."""
+        with self._scope.database.write() as connection:
+            row = connection.execute(_BY_ID, self._whose | {"id": passage_id}).one_or_none()
+            if row is None or row.operation != "insert":
+                return False
+            self._append(connection, row.seq, "delete", [])
+            return True
+
+    def count(self) -> int:
+        with self._scope.database.read() as connection:
+            return connection.execute(_COUNT, self._whose).scalar_one()
+
+    def _place(self, connection: sa.Connection, text: str, tags: Sequence[str]) -> Passage:
+        passage_id = _passage_id(self._scope.agent_id, text)
+        row = connection.execute(_BY_ID, self._whose | {"id": passage_id}).one_or_none()
+        seq = self._store(connection, passage_id, text) if row is None else row.seq
+        placed: list[str] = json.loads(row.tags) if row is not None and row.operation == "insert" else []
+        wanted = list(dict.fromkeys([*placed, *tags]))
+        if row is None or row.operation != "insert" or wanted != placed:
+            created_at = self._append(connection, seq, "insert", wanted)
+        else:
+            created_at = row.created_at
+        return Passage(passage_id, text, from_micros(created_at), tuple(wanted))
+
+    def _store(self, connection: sa.Connection, passage_id: str, text: str) -> int:
+        agent_id = self._scope.agent_id
+        values = {"id": passage_id, "agent_id": agent_id, "text": text, "created_at": self._scope.now()}
+        seq = connection.execute(sa.insert(schema.passages).returning(_P.seq), values).scalar_one()
+        connection.exec_driver_sql(_INSERT_WORDS, (seq, f"a{agent_id}", lexical.index_words(text)))
+        connection.execute(
+            sa.insert(schema.index_log), {"operation": "add", "item": "passage", "item_id": seq}
+        )
+        return seq
+
+    def _append(self, connection: sa.Connection, seq: int, operation: str, tags: Sequence[str]) -> int:
+        now = self._scope.now()
+        values: dict[str, Any] = {
+            "agent_id": self._scope.agent_id,
+            "timeline_id": self._scope.timeline_id,
+            "at_message_id": self._scope.head(connection),
+            "passage_seq": seq,
+            "operation": operation,
+            "tags": json.dumps(list(tags)),
+            "created_at": now,
+        }
+        connection.execute(sa.insert(schema.placements), values)
+        return now
+
+
+def readable(scope: Scope) -> tuple[int, ...]:
+    """The whole documents this agent may read."""
+    query = (
+        sa.select(schema.documents.c.id)
+        .distinct()
+        .join(schema.sources, schema.sources.c.document_id == schema.documents.c.id)
+        .join(schema.agent_sources, schema.agent_sources.c.source_id == schema.sources.c.id)
+        .where(schema.documents.c.whole, schema.agent_sources.c.agent_id == scope.agent_id)
+        .order_by(schema.documents.c.id)
+    )
+    with scope.database.read() as connection:
+        return tuple(connection.scalars(query))
+
+
+def _chunks(text: str) -> list[str]:
+    if len(text) <= CHUNK_CHARS:
+        return [text]
+    from semantic_text_splitter import TextSplitter
+
+    return TextSplitter(CHUNK_CHARS, trim=False).chunks(lexical.storable(text))
+
+
+def _passage_id(agent_id: int, text: str) -> str:
+    return hashlib.sha256(f"agent {agent_id}\n{text}".encode()).hexdigest()[:ID_CHARS]

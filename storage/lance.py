@@ -1,0 +1,111 @@
+"""One LanceDB table of vectors behind typed calls. Knows no SQLite, no text and no embedder.
+
+Everything here may raise one of `DAMAGE` when the folder is missing, torn or not LanceDB's.
+"""
+# pyright: basic
+# (lancedb and pyarrow are only partly typed; nothing untyped leaves this file.)
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DAMAGE = (OSError, RuntimeError, ValueError)
+MAX_FRAGMENTS = 64
+"""Each batch adds a file that every search opens; beyond this they are merged."""
+OLD_VERSIONS_KEPT = timedelta(hours=1)
+"""Longer than any search that may still read one."""
+CACHE_BYTES = 32 << 20
+TABLE = "passages"
+
+
+class VectorTable:
+    """Rows of (seq, owner, vector)."""
+
+    def __init__(self, table: Any) -> None:  # noqa: ANN401 - an untyped LanceTable, passed only by this file
+        self._table = table
+
+    @classmethod
+    def open(cls, folder: Path) -> VectorTable:
+        if not folder.exists():  # or LanceDB would make it
+            raise FileNotFoundError(folder)
+        return cls(_connect(folder).open_table(TABLE))
+
+    @classmethod
+    def create(cls, folder: Path, dim: int) -> VectorTable:
+        """Open it, made empty where it does not exist."""
+        return cls(_connect(folder).create_table(TABLE, schema=_schema(dim), exist_ok=True))
+
+    def add(self, seqs: Sequence[int], owners: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        import pyarrow as pa
+
+        dim = vectors.shape[1]
+        rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dim)
+        columns = [pa.array(seqs, pa.int64()), pa.array(owners, pa.string()), rows]
+        self._table.add(pa.Table.from_arrays(columns, schema=_schema(dim)))
+
+    def remove(self, seqs: Sequence[int], owners: Sequence[str]) -> None:
+        if seqs:
+            self._table.delete(f"seq IN ({', '.join(map(str, seqs))})")
+        if owners:
+            listed = ", ".join(f"'{owner}'" for owner in owners)
+            self._table.delete(f"owner IN ({listed})")
+
+    def count(self) -> int:
+        return int(self._table.count_rows())
+
+    def seqs(self) -> set[int]:
+        return set(self._table.search().select(["seq"]).to_arrow()["seq"].to_pylist())
+
+    def nearest(self, vector: NDArray[np.float32], owners: Sequence[str], limit: int) -> dict[int, float]:
+        """The `limit` rows of these owners with the highest dot product, by seq.
+
+        An exact scan: right, and fast enough, up to some 100,000 rows. Beyond, an IVF_SQ index
+        belongs on the column, and many probes to a search this narrow.
+        """
+        listed = ", ".join(f"'{owner}'" for owner in owners)
+        found = (
+            self._table.search(vector, vector_column_name="vector")
+            .distance_type("dot")
+            .where(f"owner IN ({listed})", prefilter=True)
+            .limit(limit)
+            .select(["seq", "_distance"])
+            .to_arrow()
+        )
+        return {
+            seq: 1 - distance
+            for seq, distance in zip(found["seq"].to_pylist(), found["_distance"].to_pylist(), strict=True)
+        }
+
+    def compact(self) -> None:
+        """Merge small files when there are many, and drop what no search can still be reading."""
+        if self._table.stats().fragment_stats.num_fragments > MAX_FRAGMENTS:
+            self._table.optimize(cleanup_older_than=OLD_VERSIONS_KEPT)
+
+
+def drop(folder: Path) -> None:
+    """Remove the table and whatever else is in the folder."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _schema(dim: int) -> Any:  # noqa: ANN401
+    import pyarrow as pa
+
+    return pa.schema([("seq", pa.int64()), ("owner", pa.string()), ("vector", pa.list_(pa.float32(), dim))])
+
+
+def _connect(folder: Path) -> Any:  # noqa: ANN401
+    os.environ.setdefault("LANCEDB_LOG", "error")  # read when it is imported
+    import lancedb
+
+    session = lancedb.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES)
+    return lancedb.connect(folder, session=session)

@@ -1,0 +1,58 @@
+"""The lock that guards an agent's turns: an operating-system file lock, released by death."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from memos.errors import AgentBusy, StorageError
+
+
+class TurnLock:
+    """Held while a process takes an agent's turn."""
+
+    def __init__(self, folder: Path, agent_id: int, agent_name: str) -> None:
+        self._path = folder / f"agent-{agent_id}.lock"
+        self._holder = folder / f"agent-{agent_id}.json"
+        self._name = agent_name
+
+    @contextmanager
+    def held(self) -> Generator[None, None, None]:
+        """Raises `AgentBusy`, naming the holder, when another process has it."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._path, timeout=0, thread_local=False)
+            lock.acquire()
+        except Timeout:
+            raise AgentBusy(
+                f"Agent {self._name!r} is busy: {self._who()} is taking a turn. Try again after it."
+            ) from None
+        except OSError as error:
+            raise StorageError(
+                f"{self._path}: cannot be locked ({error.strerror}); check the home's permissions."
+            ) from None
+        try:
+            self._sign()
+            yield
+        finally:
+            lock.release()
+
+    def _sign(self) -> None:
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+        try:
+            self._holder.write_text(json.dumps({"pid": os.getpid(), "command": command[:60]}), encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{self._holder}: cannot be written ({error.strerror}).") from None
+
+    def _who(self) -> str:
+        try:
+            holder: dict[str, object] = json.loads(self._holder.read_text(encoding="utf-8"))
+            return f"process {holder['pid']} ({holder['command']})"
+        except (OSError, ValueError, KeyError):
+            return "another process"

@@ -1,0 +1,216 @@
+"""Recall storage: the append-only log of one agent, read by range and searched by words.
+
+Nothing here ever changes or deletes a message, decides what is in context, or reads a clock.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from memos.errors import AgentNotFound, UsageError
+from memos.hits import Hit, HitPage
+from memos.messages import SPOKEN_KINDS, Message, ToolCall
+from memos.storage import lexical, schema
+from memos.storage.scope import Scope, from_micros, offset_minutes, on_timeline, to_micros
+
+_Row = sa.Row[*tuple[Any, ...]]
+_M = schema.messages.c
+_FTS = sa.table("messages_fts", sa.column("rowid", sa.Integer), sa.column("rank", sa.Float))
+_FIRST, _LAST = sa.bindparam("first", type_=sa.Integer), sa.bindparam("last", type_=sa.Integer)
+_LIMIT, _OFFSET = sa.bindparam("limit", type_=sa.Integer), sa.bindparam("offset", type_=sa.Integer)
+_START, _END = sa.bindparam("start", type_=sa.BigInteger), sa.bindparam("end", type_=sa.BigInteger)
+_AGENT = sa.bindparam("agent", type_=sa.Integer)
+_UNLIMITED = -1
+_FOREVER = 2**62
+
+_VISIBLE = sa.and_(
+    _M.agent_id == _AGENT, on_timeline(sa.bindparam("timeline", type_=sa.Integer), _M.timeline_id, _M.id)
+)
+_COLUMNS = [column for column in schema.messages.columns if column.name not in ("seq", "agent_id", "timeline_id")]
+_STORED = ["agent_id", "timeline_id", *(column.name for column in _COLUMNS)]
+
+# Building and compiling a statement costs more than running it: each is made once.
+_NEXT_ID = "UPDATE agents SET next_message_id = next_message_id + 1 WHERE id = ? RETURNING next_message_id - 1"
+_INSERT = f"INSERT INTO messages ({', '.join(_STORED)}) VALUES ({', '.join('?' * len(_STORED))})"  # noqa: S608 - our own column names
+_INSERT_WORDS = "INSERT INTO messages_fts (rowid, owner, words) VALUES (?, ?, ?)"
+_ERASE_WORDS = "INSERT INTO messages_fts (messages_fts, rowid, owner, words) VALUES ('delete', ?, ?, ?)"
+_READ = sa.select(*_COLUMNS).where(_VISIBLE, _M.id.between(_FIRST, _LAST)).order_by(_M.id).limit(_LIMIT)
+_LAST_ID = sa.select(sa.func.max(_M.id)).where(_VISIBLE)
+_COUNT = sa.select(sa.func.count()).select_from(schema.messages).where(_VISIBLE)
+
+# The sum keeps SQLite from looking up the full text once per message.
+_FOUND = sa.and_(
+    sa.text("messages_fts MATCH :match"),
+    _M.seq == _FTS.c.rowid + 0,
+    _VISIBLE,
+    _M.created_at >= _START,
+    _M.created_at < _END,
+)
+_SEARCH = (
+    sa.select(_FTS.c.rank, *_COLUMNS).where(_FOUND).order_by(_FTS.c.rank, _M.id.desc()).limit(_LIMIT).offset(_OFFSET)
+)
+_SEARCH_TOTAL = sa.select(sa.func.count()).select_from(_FTS, schema.messages).where(_FOUND)
+
+# A reply that only called tools says nothing; whether it did stands in the calls, so Python decides.
+_SPOKEN_BETWEEN = (
+    sa.select(*_COLUMNS)
+    .where(_VISIBLE, _M.kind.in_(sorted(SPOKEN_KINDS)), _M.created_at >= _START, _M.created_at < _END)
+    .order_by(_M.created_at, _M.id)
+)
+
+
+class SqliteRecall:
+    """The log of one agent on its current timeline."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._whose = {"agent": scope.agent_id, "timeline": scope.timeline_id}
+        self._owner = f"a{scope.agent_id}"
+
+    def append(self, message: Message) -> Message:
+        """Store it with the next id. Committed means accepted (inside a transaction: when that commits).
+
+        What comes back is what was stored: lone surrogates, which no file can hold, are replaced.
+        Raises `UsageError` for a time without an offset, `AgentNotFound` when the agent is gone.
+        """
+        if message.created_at.tzinfo is None:
+            raise UsageError("created_at needs a time zone, such as datetime.now(timezone.utc)")
+        message = _storable(message)
+        with self._scope.database.write() as connection:
+            message_id = connection.exec_driver_sql(_NEXT_ID, (self._scope.agent_id,)).scalar()
+            if message_id is None:
+                raise AgentNotFound("the agent has been deleted; open another one.")
+            message = replace(message, id=message_id)
+            row = (self._scope.agent_id, self._scope.timeline_id, *_values(message))
+            seq = connection.exec_driver_sql(_INSERT, row).lastrowid
+            if spoken := message.spoken:
+                words = lexical.index_words(f"{message.name}: {spoken}" if message.name else spoken)
+                connection.exec_driver_sql(_INSERT_WORDS, (seq, self._owner, words))
+        return message
+
+    def read(self, first_id: int, last_id: int | None = None, *, limit: int | None = None) -> list[Message]:
+        """Messages first_id..last_id (both inclusive) in order, the first `limit` of them."""
+        bounds = {"first": first_id, "last": _FOREVER if last_id is None else last_id}
+        values = self._whose | bounds | {"limit": _UNLIMITED if limit is None else limit}
+        with self._scope.database.read() as connection:
+            return [_message(row) for row in connection.execute(_READ, values)]
+
+    def last_id(self) -> int:
+        """The newest message on this timeline; 0 when there is none."""
+        with self._scope.database.read() as connection:
+            return connection.execute(_LAST_ID, self._whose).scalar() or 0
+
+    def count(self) -> int:
+        with self._scope.database.read() as connection:
+            return connection.execute(_COUNT, self._whose).scalar_one()
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> HitPage:
+        """Spoken words with any word of the query, best first, then newest; start inclusive, end exclusive."""
+        match = lexical.match_query(query, [self._owner])
+        if match is None:
+            return HitPage(total=0, hits=(), offset=offset)
+        values = self._whose | _bounds(start, end) | {"match": match}
+        with self._scope.database.read() as connection:
+            total = connection.execute(_SEARCH_TOTAL, values).scalar_one()
+            rows = connection.execute(_SEARCH, values | {"limit": limit, "offset": offset}).all() if total else ()
+        return HitPage(total=total, hits=tuple(_hit(_message(row), -row.rank) for row in rows), offset=offset)
+
+    def between(self, start: datetime, end: datetime, *, limit: int, offset: int = 0) -> HitPage:
+        """Spoken words said in [start, end), oldest first."""
+        with self._scope.database.read() as connection:
+            rows = connection.execute(_SPOKEN_BETWEEN, self._whose | _bounds(start, end)).all()
+        hits = [_hit(message, 0.0) for row in rows if (message := _message(row)).spoken]
+        return HitPage(total=len(hits), hits=tuple(hits[offset : offset + limit]), offset=offset)
+
+
+def _bounds(start: datetime | None, end: datetime | None) -> dict[str, int]:
+    return {
+        "start": -_FOREVER if start is None else to_micros(start),
+        "end": _FOREVER if end is None else to_micros(end),
+    }
+
+
+def _storable(message: Message) -> Message:
+    texts = (message.text, message.header, message.thoughts, message.name or "", message.call_id or "")
+    if all(text.isascii() or lexical.storable(text) is text for text in texts):
+        return message
+    return replace(
+        message,
+        text=lexical.storable(message.text),
+        header=lexical.storable(message.header),
+        thoughts=lexical.storable(message.thoughts),
+        name=message.name and lexical.storable(message.name),
+        call_id=message.call_id and lexical.storable(message.call_id),
+    )
+
+
+def _values(message: Message) -> tuple[object, ...]:
+    """In the order of `_COLUMNS`."""
+    # ASCII JSON: a lone surrogate in a model's arguments survives as it came.
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.calls]
+    return (
+        message.id,
+        message.role,
+        message.kind,
+        message.header,
+        message.text,
+        message.name,
+        message.thoughts,
+        json.dumps(calls) if calls else None,
+        message.call_id,
+        message.status,
+        to_micros(message.created_at),
+        offset_minutes(message.created_at),
+    )
+
+
+def _message(row: _Row) -> Message:
+    calls: list[dict[str, str]] = json.loads(row.calls) if row.calls else []
+    return Message(
+        role=row.role,
+        kind=row.kind,
+        text=row.text,
+        created_at=from_micros(row.created_at, row.utc_offset_minutes),
+        id=row.id,
+        header=row.header,
+        name=row.name,
+        thoughts=row.thoughts,
+        calls=tuple(ToolCall(call["id"], call["name"], call["arguments"]) for call in calls),
+        call_id=row.call_id,
+        status=row.status,
+    )
+
+
+def _hit(message: Message, score: float) -> Hit:
+    return Hit(
+        tier="recall",
+        id=str(message.id),
+        text=message.spoken,
+        score=score,
+        created_at=message.created_at,
+        role=message.role,
+        name=message.name,
+    )
+
+
+def erase_words(connection: sa.Connection, agent_id: int) -> None:
+    """Take an agent's messages out of the full text, which holds no text and must be told the words again."""
+    query = sa.select(_M.seq, *_COLUMNS).where(_M.agent_id == agent_id, _M.kind.in_(sorted(SPOKEN_KINDS)))
+    for row in connection.execute(query):
+        message = _message(row)
+        if spoken := message.spoken:
+            words = lexical.index_words(f"{message.name}: {spoken}" if message.name else spoken)
+            connection.exec_driver_sql(_ERASE_WORDS, (row.seq, f"a{agent_id}", words))

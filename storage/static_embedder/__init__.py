@@ -1,0 +1,1 @@
+"""Data of the static embedder: one int8 row per token, and the tokenizer that names the rows."""

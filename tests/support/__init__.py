@@ -1,0 +1,1 @@
+"""What several test folders share and the package does not ship."""

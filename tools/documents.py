@@ -1,0 +1,93 @@
+"""Functions by which the model pages through documents."""
+
+from __future__ import annotations
+
+import json
+
+from memos.errors import Refusal
+from memos.hits import DocumentInfo, TextSpan, render_page
+from memos.tooling import ToolContext, effect
+from memos.tools.recall import hit_limit_chars
+
+LINES_SHOWN = 40
+
+
+@effect("read")
+def list_documents(context: ToolContext, page: int = 1) -> str:
+    """List the documents you may read.
+
+    Args:
+        page: Which page of the list.
+    """
+    if page < 1:
+        raise Refusal("pages count from 1.")
+    documents = context.documents.list()
+    size = 20
+    shown = documents[(page - 1) * size : page * size]
+    lines = [
+        json.dumps(
+            {"source": d.source, "lines": d.lines, "pages": d.pages, "characters": d.characters}, ensure_ascii=False
+        )
+        for d in shown
+    ]
+    return "\n".join([f"{len(documents)} documents (page {page} of {max(1, -(-len(documents) // size))}).", *lines])
+
+
+@effect("read")
+def search_document(context: ToolContext, query: str, document: str | None = None, page: int = 1) -> str:
+    """Search documents by words and by meaning.
+
+    Args:
+        query: What to look for.
+        document: Only in this document (its source or file name).
+        page: Which page of results.
+    """
+    if page < 1:
+        raise Refusal("pages count from 1.")
+    name = _find(context, document).source if document else None
+    size = context.page_size
+    found = context.documents.search(query, limit=size, offset=(page - 1) * size, name=name)
+    return render_page(found, number=page, size=size, text_limit_chars=hit_limit_chars(context))
+
+
+@effect("read")
+def open_document(context: ToolContext, document: str, line: int | None = None, page: int | None = None) -> str:
+    """Read a document from a line on, or one of its pages.
+
+    Args:
+        document: Its source or file name.
+        line: First line to show (from 1).
+        page: Page to show (from 1), for documents that have pages.
+    """
+    info = _find(context, document)
+    if page is not None:
+        if info.pages is None:
+            raise Refusal(f"{info.source} has no pages; open it by line (1 to {info.lines}).")
+        span = context.documents.page(info, page)
+        if span is None:
+            raise Refusal(f"{info.source} has pages 1 to {info.pages}.")
+    else:
+        first = line or 1
+        if not 1 <= first <= info.lines:
+            raise Refusal(f"{info.source} has lines 1 to {info.lines}.")
+        span = context.documents.lines(info, first, LINES_SHOWN)
+    return _shown(info, span, context.result_limit_chars)
+
+
+def _find(context: ToolContext, name: str) -> DocumentInfo:
+    found = context.documents.find(name)
+    if found is None:
+        names = ", ".join(document.source for document in context.documents.list()[:10]) or "none"
+        raise Refusal(f"no single document is called {name!r}; the documents are {names}.")
+    return found
+
+
+def _shown(info: DocumentInfo, span: TextSpan, limit_chars: int) -> str:
+    """A header, then the text as one JSON string: whatever it says, it stays inside its quotation."""
+    text = span.text[: max(200, limit_chars - 300)]
+    line_end = span.line_end if len(text) == len(span.text) else span.line_start + text.count("\n") + 1
+    where = f"page {span.page} of {info.pages}, " if span.page is not None else ""
+    header = f"{info.source}, {where}lines {span.line_start}-{line_end - 1} of {info.lines}."
+    more = f" Read on with line={line_end}." if line_end <= info.lines else ""
+    fields = {"source": info.source, "line": span.line_start, "page": span.page, "text": text}
+    return f"{header}{more}\n{json.dumps(fields, ensure_ascii=False)}"
