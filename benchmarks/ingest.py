@@ -8,7 +8,7 @@ vectors to LanceDB in batches of 10,000 rows. memos adds hashes, exact lines, fu
 transactions of a draft, and the index log. Target: at most twice the floor.
 
 Without FILE, or where there is none, text of the size of War and Peace is made up. Each run takes a
-fresh folder and a fresh process; the first two, which warm the disk cache, are not counted.
+fresh folder and a fresh process; the first pair, which warms the disk cache, is not counted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def measure(way: str, file: Path) -> tuple[float, float, int]:
     """CPU seconds of a fresh process after its imports of the standard library, wall seconds, passages."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, str(file), "--way", way, "--home", folder]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
     return float(output[0]), float(output[1]), int(output[2])
 
 

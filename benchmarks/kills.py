@@ -156,7 +156,10 @@ def usual_seconds(folder: Path) -> dict[str, float]:
     """How long each command takes in a home of its own when it is left alone."""
     home = Home(folder)
     works: list[Work] = [Send(0, home, streamed=False), Ingest(0, home)]
-    return {work.name: max(home.run(*work.arguments).seconds for _ in range(2)) for work in works}
+    runs = {work.name: [home.run(*work.arguments) for _ in range(2)] for work in works}
+    if any(run.exit_code for pair in runs.values() for run in pair):
+        raise SystemExit(f"the commands do not work even when they are left alone: {runs}")
+    return {name: max(run.seconds for run in pair) for name, pair in runs.items()}
 
 
 def kill_one(work: Work, kill_after_s: float) -> tuple[str, list[str]]:

@@ -10,7 +10,7 @@ from memos.cli.session import Flags, is_fresh, load, missing_agent, open_home
 from memos.errors import UsageError
 
 if TYPE_CHECKING:
-    from memos.build import AgentInfo
+    from memos.storage.agents import AgentInfo
 
 
 def list_all(*, as_json: bool) -> None:

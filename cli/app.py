@@ -156,7 +156,8 @@ def search(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="Words to look for.", show_default=False)],
     agent: AgentName = None,
     tier: Annotated[
-        Literal["recall", "archival", "documents", "all"], typer.Option("--in", help="Where to look.")
+        Literal["recall", "archival", "documents", "all"],
+        typer.Option("--in", help="Where to look; archival reaches the documents too."),
     ] = "all",
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The most hits to print.")] = 10,
     as_json: AsJson = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ Watch = Callable[[Progress], None]
 
 
 @contextmanager
-def progress_shown() -> Iterator[Watch | None]:
+def progress_shown() -> Generator[Watch | None, None, None]:
     """A watcher for the job, or None where nobody would see it."""
     if not sys.stderr.isatty():
         yield None

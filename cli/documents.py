@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ def remove(name: str) -> None:
 
 
 @contextmanager
-def _document(name: str) -> Iterator[tuple[Library, DocumentInfo]]:
+def _document(name: str) -> Generator[tuple[Library, DocumentInfo], None, None]:
     """The document meant, while the home is open. Raises `DocumentError` when there is none."""
     missing = DocumentError(f"there is no document {name!r}, or more than one; `memos documents list` names them.")
     configuration = load(Flags())

@@ -28,11 +28,9 @@ def prepare_streams() -> None:
 
     What UTF-8 cannot hold (half a surrogate pair) is written as the escape that JSON has for it.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "strict")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+            stream.reconfigure(encoding="utf-8", errors=errors, newline="\n" if stream is not sys.stdin else None)
 
 
 def emit(text: str, *, end: str = "\n") -> None:

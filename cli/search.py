@@ -38,11 +38,16 @@ def run(query: str, flags: Flags, *, tier: Tiers, limit: int, as_json: bool) -> 
 
 
 def _search(memory: Memory, query: str, tier: Tiers, limit: int) -> HitPage:
-    stores = {"recall": memory.recall, "archival": memory.archival, "documents": memory.documents}
-    if tier != "all":
-        return stores[tier].search(query, limit=limit)
-    pages = [store.search(query, limit=limit) for store in stores.values()]
-    return HitPage(sum(page.total for page in pages), interleave([page.hits for page in pages])[:limit])
+    match tier:
+        case "recall":
+            return memory.recall.search(query, limit=limit)
+        case "archival":
+            return memory.archival.search(query, limit=limit)
+        case "documents":
+            return memory.documents.search(query, limit=limit)
+        case "all":  # archival reaches the documents too
+            pages = [memory.recall.search(query, limit=limit), memory.archival.search(query, limit=limit)]
+            return HitPage(sum(page.total for page in pages), interleave([page.hits for page in pages])[:limit])
 
 
 def interleave(ranked: list[tuple[Hit, ...]]) -> tuple[Hit, ...]:

@@ -40,7 +40,7 @@ def read_text(text: str) -> str:
     """The text meant: the argument, or all of standard input for `-`. Raises `UsageError` for none."""
     if text == "-":
         try:
-            text = sys.stdin.read()
+            text = sys.stdin.read().rstrip("\n")  # the last newline is the shell's, not the speaker's
         except UnicodeDecodeError:
             raise UsageError("standard input is not UTF-8 text.") from None
     if not text.strip():

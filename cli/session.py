@@ -6,7 +6,7 @@ imported when something is opened: `--help` needs neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ def open_agent(flags: Flags, *, create_default: bool = True) -> Agent:
 
 
 @contextmanager
-def open_home(configuration: Configuration) -> Iterator[Home]:
+def open_home(configuration: Configuration) -> Generator[Home, None, None]:
     """The home, for commands that take no turn."""
     from memos.build import Home
 

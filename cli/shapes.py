@@ -38,7 +38,7 @@ def event_json(event: EventOut, *, agent: str, model: str) -> dict[str, object]:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     if isinstance(event, TurnFinished):
         return {"event": name, "turn": turn_json(event.turn, agent=agent, model=model)}
-    fields: dict[str, object] = {"event": name} | dataclasses.asdict(event)
+    fields: dict[str, object] = {"event": name, **dataclasses.asdict(event)}
     if isinstance(event, CallStarted | CallFinished):
         fields["arguments"] = _arguments_json(event.arguments)
     return fields
@@ -51,7 +51,7 @@ def search_json(page: HitPage) -> dict[str, object]:
 
 def document_json(document: DocumentInfo) -> dict[str, object]:
     """A document as `documents --json` prints it."""
-    return dataclasses.asdict(document) | {"created_at": time_json(document.created_at)}
+    return {**dataclasses.asdict(document), "created_at": time_json(document.created_at)}
 
 
 def time_json(moment: datetime | None) -> str | None:

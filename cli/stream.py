@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -110,7 +110,7 @@ class Speaker:
 
 
 @contextmanager
-def _stopping_on_ctrl_c(agent: Agent) -> Iterator[None]:
+def _stopping_on_ctrl_c(agent: Agent) -> Generator[None, None, None]:
     previous = signal.getsignal(signal.SIGINT)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -21,7 +21,7 @@ from memos.context import Budget, MainContext, choose_budget
 from memos.controller import Controller
 from memos.core_memory import CoreMemory
 from memos.errors import SettingsError
-from memos.pager import Pager, Thresholds
+from memos.pager import Pager, Thresholds, summary_cap_tokens
 from memos.ports import Backend, Block, Clock, Embedder
 from memos.settings import DEFAULT_CONTEXT_TOKENS, Configuration, Settings
 from memos.storage.agents import AgentInfo, AgentRegistry
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from memos.storage.embedder import StaticEmbedder
 
 OPENAI_KEY = "OPENAI_API_KEY"
+APPLY_AT_CLOSE = 512
+"""Passages the index may lag behind when a home is closed: as many cost a search a tenth of a second."""
 BLOCK_FRACTION = 0.05
 """A block's limit, as a share of the window."""
 FIXED_FRACTION = 0.5
@@ -92,7 +94,7 @@ class Home:
 
     def close(self) -> None:
         """Apply what the index lags behind, if that is much, and let go of the files."""
-        self.index.close()
+        self.index.apply_pending(at_least=APPLY_AT_CLOSE)
         self.database.close()
 
 
@@ -118,17 +120,7 @@ def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[C
         memory.recall.append(alert("system_alert", text, memory.clock.now()))
 
     core = CoreMemory(memory.state, backend.count_tokens, announce)
-    toolbox = Toolbox.of([*_base_tools(memory), *functions])
-    context = MainContext(
-        system_prompt=prompts.system_prompt(settings.loop, budget.limit_tokens),
-        tools=toolbox.schemas(settings.loop),
-        budget=budget,
-        count_tokens=backend.count_tokens,
-        recall=memory.recall,
-        state=memory.state,
-        clock=memory.clock,
-    )
-    _require_room(context, memory)
+    toolbox, context = _outfit(settings, memory, backend, budget, functions)
     tool_context = ToolContext(
         core=core,
         recall=memory.recall,
@@ -208,29 +200,57 @@ def _ensure_blocks(memory: Memory, budget: Budget) -> None:
     """A new agent starts with the blocks persona and human."""
     if memory.state.blocks():
         return
-    limit = max(64, int(budget.limit_tokens * BLOCK_FRACTION))
+    limit = int(budget.limit_tokens * BLOCK_FRACTION)
     with memory.state.transaction():
         memory.state.add_block(Block("persona", prompts.load("persona"), limit, "Who you are."), "created")
         memory.state.add_block(Block("human", "", limit, "What you know of the user."), "created")
 
 
-def _base_tools(memory: Memory) -> tuple[Callable[..., object], ...]:
-    return (*tools.BASE_TOOLS, *tools.DOCUMENT_TOOLS) if memory.documents.list() else tools.BASE_TOOLS
+def _outfit(
+    settings: Settings, memory: Memory, backend: Backend, budget: Budget, functions: Sequence[Callable[..., object]]
+) -> tuple[Toolbox, MainContext]:
+    """Functions and main context; compact ones for a small window, or where the full ones take too much of it."""
+    small = budget.limit_tokens < prompts.COMPACT_BELOW_TOKENS
+    for compact in (True,) if small else (False, True):
+        toolbox = Toolbox.of([*_base_tools(memory, compact), *functions])
+        told = [tool.__name__ for tool in tools.COMPACT_TOOLS]
+        context = MainContext(
+            system_prompt=prompts.system_prompt(settings.loop, compact=compact),
+            tools=toolbox.schemas(settings.loop, compact=compact, told=told),
+            budget=budget,
+            count_tokens=backend.count_tokens,
+            recall=memory.recall,
+            state=memory.state,
+            clock=memory.clock,
+        )
+        problem = _lack_of_room(context, memory)
+        if problem is None:
+            return toolbox, context
+    raise SettingsError(problem or "")
 
 
-def _require_room(context: MainContext, memory: Memory) -> None:
-    """Refuse an agent whose fixed parts leave too little of the window to work in."""
+def _base_tools(memory: Memory, compact: bool) -> tuple[Callable[..., object], ...]:
+    base = tools.COMPACT_TOOLS if compact else tools.BASE_TOOLS
+    if not memory.documents.list():
+        return base
+    return (*base, *(tools.COMPACT_DOCUMENT_TOOLS if compact else tools.DOCUMENT_TOOLS))
+
+
+def _lack_of_room(context: MainContext, memory: Memory) -> str | None:
+    """What is wrong when the parts that never leave the window take too much of it."""
     usage = context.compile().usage
     limit = usage.limit_tokens
     blocks = sum(block.limit_tokens for block in memory.state.blocks())
-    fixed = usage.system_tokens + usage.functions_tokens + blocks + usage.reserve_tokens
+    summary = summary_cap_tokens(context.budget)
+    fixed = usage.system_tokens + usage.functions_tokens + blocks + usage.reserve_tokens + summary
     share = SMALL_FIXED_FRACTION if limit < SMALL_WINDOW_TOKENS else FIXED_FRACTION
-    if fixed > share * limit:
-        raise SettingsError(
-            f"Window of {limit} tokens is too small: system prompt {usage.system_tokens}, functions "
-            f"{usage.functions_tokens}, core memory up to {blocks} and output reserve {usage.reserve_tokens} take "
-            f"more than {share:.0%} of it. Raise context_tokens, or use fewer tools."
-        )
+    if fixed <= share * limit:
+        return None
+    return (
+        f"Window of {limit} tokens is too small: system prompt {usage.system_tokens}, functions "
+        f"{usage.functions_tokens}, core memory up to {blocks}, summary up to {summary} and output reserve "
+        f"{usage.reserve_tokens} take more than {share:.0%} of it. Raise context_tokens, or use fewer tools."
+    )
 
 
 @cache

@@ -6,7 +6,7 @@ verbatim becomes a citation, with its true offsets; nothing is taken on the mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 
@@ -56,22 +56,22 @@ def shown_spans(runs: Iterable[ToolRun], documents: DocumentStore) -> list[TextS
     spans: dict[tuple[str, int], TextSpan] = {}
     for run in runs:
         for shown in parse_page(run.result) if run.status == "ok" else ():
-            span = _stored(shown, documents)
-            if span is not None:
+            for span in _stored(shown, documents):
                 spans.setdefault((span.source, span.char_start), span)
     return list(spans.values())
 
 
-def _stored(shown: dict[str, object], documents: DocumentStore) -> TextSpan | None:
+def _stored(shown: dict[str, object], documents: DocumentStore) -> Sequence[TextSpan]:
     passage_id, source, line, text = (shown.get(key) for key in ("id", "source", "line", "text"))
     if not isinstance(source, str) or not isinstance(text, str):
-        return None
+        return ()
     if isinstance(passage_id, str):
-        return documents.passage(passage_id)
+        passage = documents.passage(passage_id)
+        return () if passage is None else (passage,)
     info = documents.find(source)
     if info is None or not isinstance(line, int):
-        return None
-    return documents.lines(info, line, text.count("\n") + 1)
+        return ()
+    return documents.passages(info, line, text.count("\n") + 1)
 
 
 def _cite(span: TextSpan, start: int, end: int) -> Citation | None:

@@ -223,7 +223,7 @@ def render_core(blocks: tuple[Block, ...]) -> str:
 
 
 def _schema_text(tool: ToolSchema) -> str:
-    return json.dumps([tool.name, tool.description, tool.parameters], ensure_ascii=False)
+    return json.dumps([tool.name, tool.description, tool.parameters], ensure_ascii=False, separators=(",", ":"))
 
 
 def _shorten_reply(message: Message, room_tokens: int) -> Message:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from memos.context import MainContext, Prompt
+from memos.context import Budget, MainContext, Prompt
 from memos.errors import BackendError
 from memos.events import Flushed
 from memos.messages import Message
@@ -20,8 +20,13 @@ from memos.summaries import summarise_by_extraction, summarise_with_model
 
 SUMMARY_FRACTION = 0.1
 """The summary's cap, as a share of the budget …"""
-SUMMARY_MAX_TOKENS = 1000
+SUMMARY_MAX_TOKENS = 500
 """… and in tokens."""
+
+
+def summary_cap_tokens(budget: Budget) -> int:
+    """The most a summary may take of the prompt."""
+    return min(SUMMARY_MAX_TOKENS, int(budget.available_tokens * SUMMARY_FRACTION))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ class Pager:
 
     def _summarise(self, old: str, messages: list[Message]) -> tuple[str, str]:
         budget = self._context.budget.available_tokens
-        cap = min(SUMMARY_MAX_TOKENS, int(budget * SUMMARY_FRACTION))
+        cap = summary_cap_tokens(self._context.budget)
         if self._backend.writes_summaries:
             text = summarise_with_model(
                 self._backend,

@@ -207,6 +207,10 @@ class DocumentStore(Protocol):
         """A passage of one of these documents, whole, with its place."""
         ...
 
+    def passages(self, document: DocumentInfo, first: int, count: int) -> Sequence[TextSpan]:
+        """The passages that touch `count` lines from line `first` on, each whole."""
+        ...
+
     def lines(self, document: DocumentInfo, first: int, count: int) -> TextSpan:
         """`count` lines from line `first` (from 1)."""
         ...

@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
@@ -27,10 +27,7 @@ external: does something outside, so it is never run twice by itself."""
 
 HEARTBEAT = "request_heartbeat"
 _NO_HEARTBEAT = frozenset({SEND_MESSAGE, "pause_heartbeats"})
-_HEARTBEAT_SCHEMA = {
-    "type": "boolean",
-    "description": "True to run again right after this call, before the user speaks.",
-}
+_HEARTBEAT_SCHEMA: dict[str, object] = {"type": "boolean"}  # what it means stands in the system prompt, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +137,20 @@ class Toolbox:
             raise UsageError(f"Two tools are called {doubled}: rename one.")
         return cls({tool.name: tool for tool in tools})
 
-    def schemas(self, loop: LoopMode) -> tuple[ToolSchema, ...]:
-        """What the model is told. In native mode it speaks in plain text and needs no heartbeats."""
+    def schemas(
+        self, loop: LoopMode, *, compact: bool = False, told: Collection[str] = ()
+    ) -> tuple[ToolSchema, ...]:
+        """What the model is told. In native mode it speaks in plain text and needs no heartbeats.
+
+        Compact schemas, for small windows, keep the required parameters (the others still work for a
+        model that knows them) and the first sentence of a description; functions that the system
+        prompt has `told` of get none.
+        """
         shown = [tool for tool in self.tools.values() if loop == "heartbeat" or tool.name not in _NO_HEARTBEAT]
-        return tuple(
-            ToolSchema(tool.name, tool.description, _with_heartbeat(tool) if loop == "heartbeat" else tool.parameters)
-            for tool in shown
-        )
+        schemas = [ToolSchema(tool.name, tool.description, tool.parameters) for tool in shown]
+        if compact:
+            schemas = [_compacted(schema, told) for schema in schemas]
+        return tuple(_with_heartbeat(schema) for schema in schemas) if loop == "heartbeat" else tuple(schemas)
 
     def effect(self, call: ToolCall) -> Effect:
         """A call of an unknown tool only produces a failed result."""
@@ -203,34 +207,52 @@ class _no_transaction:  # noqa: N801 - reads as the function it stands for
         return None
 
 
-def _with_heartbeat(tool: Tool) -> dict[str, object]:
-    if tool.name in _NO_HEARTBEAT:
-        return tool.parameters
-    properties = cast("dict[str, object]", tool.parameters.get("properties", {}))
-    return {**tool.parameters, "properties": {**properties, HEARTBEAT: _HEARTBEAT_SCHEMA}}
+def _with_heartbeat(schema: ToolSchema) -> ToolSchema:
+    if schema.name in _NO_HEARTBEAT:
+        return schema
+    properties = cast("dict[str, object]", schema.parameters["properties"])
+    return replace(schema, parameters={**schema.parameters, "properties": {**properties, HEARTBEAT: _HEARTBEAT_SCHEMA}})
+
+
+def _compacted(schema: ToolSchema, told: Collection[str]) -> ToolSchema:
+    required = cast("list[str]", schema.parameters.get("required", []))
+    properties = cast("dict[str, dict[str, object]]", schema.parameters["properties"])
+    kept = {
+        name: {key: value for key, value in about.items() if key != "description"}
+        for name, about in properties.items()
+        if name in required
+    }
+    first_sentence = schema.description.split(". ", 1)[0].rstrip(".") + "."
+    description = "" if schema.name in told else first_sentence
+    return ToolSchema(schema.name, description, {**schema.parameters, "properties": kept})
 
 
 def _plain_schema(schema: dict[str, object]) -> dict[str, object]:
-    """Pydantic's schema without the titles, which only cost tokens."""
-    plain = cast("dict[str, object]", _without_titles(schema))
+    """Pydantic's schema without what only costs tokens: titles, and null where a parameter may be left out."""
+    plain = cast("dict[str, object]", _slim(schema))
     plain.pop("additionalProperties", None)
     plain.setdefault("properties", {})
     return plain
 
 
-def _without_titles(node: object) -> object:
-    if isinstance(node, dict):
-        mapping = cast("dict[str, object]", node)
-        return {
-            key: {name: _without_titles(value) for name, value in cast("dict[str, object]", child).items()}
-            if key == "properties"
-            else _without_titles(child)
-            for key, child in mapping.items()
-            if key != "title"
-        }
+def _slim(node: object) -> object:
     if isinstance(node, list):
-        return [_without_titles(child) for child in cast("list[object]", node)]
-    return node
+        return [_slim(child) for child in cast("list[object]", node)]
+    if not isinstance(node, dict):
+        return node
+    mapping = dict(cast("dict[str, object]", node))
+    mapping.pop("title", None)
+    if mapping.get("default", 0) is None:
+        del mapping["default"]
+        choices = [choice for choice in cast("list[object]", mapping.get("anyOf", [])) if choice != {"type": "null"}]
+        if len(choices) == 1:
+            del mapping["anyOf"]
+            mapping = {**cast("dict[str, object]", choices[0]), **mapping}
+    properties = mapping.get("properties")
+    slim = {key: _slim(value) for key, value in mapping.items() if key != "properties"}
+    if isinstance(properties, dict):  # their keys are names, also one called "title"
+        slim["properties"] = {name: _slim(value) for name, value in cast("dict[str, object]", properties).items()}
+    return slim
 
 
 def _read_docstring(doc: str) -> tuple[str, dict[str, str]]:

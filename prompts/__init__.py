@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from memos.ports import LoopMode
 
-COMPACT_BELOW_TOKENS = 4096
-"""Windows smaller than this get the compact system prompt."""
+COMPACT_BELOW_TOKENS = 8192
+"""Windows smaller than this get compact prompts and functions."""
 
 
 @cache
@@ -17,6 +17,6 @@ def load(name: str) -> str:
     return files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8").strip()
 
 
-def system_prompt(loop: LoopMode, limit_tokens: int) -> str:
-    """The system prompt for a loop mode and a window."""
-    return load(f"{loop}_compact" if limit_tokens < COMPACT_BELOW_TOKENS else loop)
+def system_prompt(loop: LoopMode, *, compact: bool) -> str:
+    """The system prompt for a loop mode; the compact one describes the base functions as well."""
+    return load(f"{loop}_compact" if compact else loop)

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 
 from memos.errors import UsageError
 from memos.hits import HitPage, Passage
-from memos.storage import lexical, schema
-from memos.storage.library import find_document
+from memos.storage import catalogue, lexical, schema
 from memos.storage.scope import Scope, from_micros
 from memos.storage.search import Reach, latest_placement, search_passages
 from memos.storage.vectors import VectorIndex
@@ -48,7 +47,7 @@ class SqliteArchival:
     def insert(self, text: str, *, tags: Sequence[str] = ()) -> tuple[Passage, ...]:
         """Store the text, chunked where it is long, whitespace around the chunks left out.
 
-        What is there already is not stored twice: it keeps its place, and gains the tags it lacks.
+        What is there already is not stored twice: it keeps its time, and gains the tags it lacks.
         Raises `UsageError` for a text without words.
         """
         chunks = [lexical.storable(chunk.strip()) for chunk in _chunks(text) if chunk.strip()]
@@ -64,13 +63,14 @@ class SqliteArchival:
 
         With `tags`, only own passages that carry all of them; with `source`, only that document's.
         """
-        if source is not None:
-            found = find_document(self._scope.database, source, agent_id=self._scope.agent_id)
-            reach = Reach(own=False, documents=(found.id,) if found is not None else ())
-        elif tags:
-            reach = Reach(own=True, tags=tuple(tags))
-        else:
-            reach = Reach(own=True, documents=readable(self._scope))
+        with self._scope.database.read() as connection:
+            if source is not None:
+                found = catalogue.find(connection, source, self._scope.agent_id)
+                reach = Reach(own=False, documents=(found.id,) if found is not None else ())
+            elif tags:
+                reach = Reach(own=True, tags=tuple(tags))
+            else:
+                reach = Reach(own=True, documents=catalogue.ids(connection, self._scope.agent_id))
         return search_passages(self._scope, self._index, query, reach, limit=limit, offset=offset)
 
     def delete(self, passage_id: str) -> bool:
@@ -79,37 +79,37 @@ class SqliteArchival:
             row = connection.execute(_BY_ID, self._whose | {"id": passage_id}).one_or_none()
             if row is None or row.operation != "insert":
                 return False
-            self._append(connection, row.seq, "delete", [])
+            self._append(connection, row.seq, "delete", [], self._scope.now())
             return True
 
     def count(self) -> int:
         with self._scope.database.read() as connection:
-            return connection.execute(_COUNT, self._whose).scalar_one()
+            return int(connection.execute(_COUNT, self._whose).scalar_one())
 
     def _place(self, connection: sa.Connection, text: str, tags: Sequence[str]) -> Passage:
         passage_id = _passage_id(self._scope.agent_id, text)
         row = connection.execute(_BY_ID, self._whose | {"id": passage_id}).one_or_none()
         seq = self._store(connection, passage_id, text) if row is None else row.seq
-        placed: list[str] = json.loads(row.tags) if row is not None and row.operation == "insert" else []
-        wanted = list(dict.fromkeys([*placed, *tags]))
-        if row is None or row.operation != "insert" or wanted != placed:
-            created_at = self._append(connection, seq, "insert", wanted)
-        else:
-            created_at = row.created_at
+        placed: list[str] | None = None
+        created_at = self._scope.now()
+        if row is not None and row.operation == "insert":
+            placed, created_at = json.loads(row.tags), row.created_at
+        wanted = [*(placed or []), *(tag for tag in dict.fromkeys(tags) if tag not in (placed or []))]
+        if wanted != placed:
+            self._append(connection, seq, "insert", wanted, created_at)
         return Passage(passage_id, text, from_micros(created_at), tuple(wanted))
 
     def _store(self, connection: sa.Connection, passage_id: str, text: str) -> int:
         agent_id = self._scope.agent_id
         values = {"id": passage_id, "agent_id": agent_id, "text": text, "created_at": self._scope.now()}
-        seq = connection.execute(sa.insert(schema.passages).returning(_P.seq), values).scalar_one()
+        seq = int(connection.execute(sa.insert(schema.passages).returning(_P.seq), values).scalar_one())
         connection.exec_driver_sql(_INSERT_WORDS, (seq, f"a{agent_id}", lexical.index_words(text)))
-        connection.execute(
-            sa.insert(schema.index_log), {"operation": "add", "item": "passage", "item_id": seq}
-        )
+        connection.execute(sa.insert(schema.index_log), {"operation": "add", "item": "passage", "item_id": seq})
         return seq
 
-    def _append(self, connection: sa.Connection, seq: int, operation: str, tags: Sequence[str]) -> int:
-        now = self._scope.now()
+    def _append(
+        self, connection: sa.Connection, seq: int, operation: str, tags: Sequence[str], created_at: int
+    ) -> None:
         values: dict[str, Any] = {
             "agent_id": self._scope.agent_id,
             "timeline_id": self._scope.timeline_id,
@@ -117,24 +117,9 @@ class SqliteArchival:
             "passage_seq": seq,
             "operation": operation,
             "tags": json.dumps(list(tags)),
-            "created_at": now,
+            "created_at": created_at,
         }
         connection.execute(sa.insert(schema.placements), values)
-        return now
-
-
-def readable(scope: Scope) -> tuple[int, ...]:
-    """The whole documents this agent may read."""
-    query = (
-        sa.select(schema.documents.c.id)
-        .distinct()
-        .join(schema.sources, schema.sources.c.document_id == schema.documents.c.id)
-        .join(schema.agent_sources, schema.agent_sources.c.source_id == schema.sources.c.id)
-        .where(schema.documents.c.whole, schema.agent_sources.c.agent_id == scope.agent_id)
-        .order_by(schema.documents.c.id)
-    )
-    with scope.database.read() as connection:
-        return tuple(connection.scalars(query))
 
 
 def _chunks(text: str) -> list[str]:

@@ -87,7 +87,7 @@ class VectorTable:
 
     def compact(self) -> None:
         """Merge small files when there are many, and drop what no search can still be reading."""
-        if self._table.stats().fragment_stats.num_fragments > MAX_FRAGMENTS:
+        if self._table.stats()["fragment_stats"]["num_fragments"] > MAX_FRAGMENTS:
             self._table.optimize(cleanup_older_than=OLD_VERSIONS_KEPT)
 
 

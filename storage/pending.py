@@ -66,6 +66,7 @@ _COUNT = sa.text("""
     FROM index_log l LEFT JOIN documents d ON l.item = 'document' AND d.id = l.item_id
     WHERE l.seq > :applied AND l.operation = 'add'
 """)
+_COUNT_REMOVED = sa.text("SELECT count(*) FROM index_log WHERE seq > :applied AND operation = 'remove'")
 _REMOVALS = sa.text("SELECT item, item_id FROM index_log WHERE seq > :applied AND operation = 'remove'")
 _TAIL = sa.text(
     f"SELECT {_COLUMNS} {_PASSAGES_ADDED} AND {_OF_AGENTS} "
@@ -111,6 +112,11 @@ def count_all(connection: sa.Connection) -> int:
 def count(connection: sa.Connection, since: IndexState) -> int:
     """Passages waiting to be added."""
     return int(connection.execute(_COUNT, {"applied": since.applied_seq}).scalar_one())
+
+
+def count_removed(connection: sa.Connection, since: IndexState) -> int:
+    """Passages and documents waiting to be removed."""
+    return int(connection.execute(_COUNT_REMOVED, {"applied": since.applied_seq}).scalar_one())
 
 
 def removals(connection: sa.Connection, since: IndexState) -> list[tuple[str, int]]:

@@ -88,8 +88,7 @@ class SqliteRecall:
             message = replace(message, id=message_id)
             row = (self._scope.agent_id, self._scope.timeline_id, *_values(message))
             seq = connection.exec_driver_sql(_INSERT, row).lastrowid
-            if spoken := message.spoken:
-                words = lexical.index_words(f"{message.name}: {spoken}" if message.name else spoken)
+            if words := _words(message):
                 connection.exec_driver_sql(_INSERT_WORDS, (seq, self._owner, words))
         return message
 
@@ -194,6 +193,12 @@ def _message(row: _Row) -> Message:
     )
 
 
+def _words(message: Message) -> str:
+    """What search finds it by; empty for a message that says nothing aloud."""
+    spoken = message.spoken
+    return lexical.index_words(f"{message.name}: {spoken}" if message.name and spoken else spoken)
+
+
 def _hit(message: Message, score: float) -> Hit:
     return Hit(
         tier="recall",
@@ -210,7 +215,5 @@ def erase_words(connection: sa.Connection, agent_id: int) -> None:
     """Take an agent's messages out of the full text, which holds no text and must be told the words again."""
     query = sa.select(_M.seq, *_COLUMNS).where(_M.agent_id == agent_id, _M.kind.in_(sorted(SPOKEN_KINDS)))
     for row in connection.execute(query):
-        message = _message(row)
-        if spoken := message.spoken:
-            words = lexical.index_words(f"{message.name}: {spoken}" if message.name else spoken)
+        if words := _words(_message(row)):
             connection.exec_driver_sql(_ERASE_WORDS, (row.seq, f"a{agent_id}", words))

@@ -38,11 +38,12 @@ def latest_placement(seq: sa.ColumnElement[int]) -> sa.ScalarSelect[int]:
         earlier.c.passage_seq == seq,
         on_timeline(_TIMELINE, earlier.c.timeline_id, earlier.c.at_message_id),
     )
-    return query.order_by(earlier.c.id.desc()).limit(1).scalar_subquery()
+    return query.order_by(earlier.c.id.desc()).limit(1).correlate_except(earlier).scalar_subquery()
 
 
 _TAGS_FIT = sa.text(
-    "NOT EXISTS (SELECT 1 FROM json_each(:tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(placements.tags)))"
+    "NOT EXISTS (SELECT 1 FROM json_each(:tags) AS wanted "
+    "WHERE wanted.value NOT IN (SELECT value FROM json_each(placements.tags)))"
 )
 _MATCH = sa.text("passages_fts MATCH :match")
 _FOUND = sa.select(_FTS.c.rowid, _FTS.c.rank).where(_MATCH)
@@ -54,6 +55,7 @@ _FOUND_OWN = (
 _AMONG = sa.text("passages.seq IN (SELECT value FROM json_each(:seqs))")
 _VISIBLE = (
     sa.select(_P.seq)
+    .select_from(schema.passages)
     .outerjoin(schema.placements, sa.and_(_P.agent_id == _AGENT, _L.id == latest_placement(_P.seq)))
     .where(_AMONG, sa.or_(_P.document_id.is_not(None), sa.and_(_L.operation == "insert", _TAGS_FIT)))
 )
@@ -65,6 +67,7 @@ _SOURCE = (
 )
 _ROWS = (
     sa.select(schema.passages, _L.tags, _L.created_at.label("placed_at"), _SOURCE.label("source"))
+    .select_from(schema.passages)
     .outerjoin(schema.placements, sa.and_(_P.agent_id == _AGENT, _L.id == latest_placement(_P.seq)))
     .where(_AMONG)
 )

@@ -99,9 +99,10 @@ class SqliteState:
     # ------------------------------------------------------------ core memory
 
     def blocks(self, as_of: int | None = None) -> tuple[Block, ...]:
-        newest = sa.select(sa.func.max(_versions.id)).where(_versions.block_id == _blocks.id)
+        earlier = schema.block_versions.alias().c
+        newest = sa.select(sa.func.max(earlier.id)).where(earlier.block_id == _blocks.id)
         if as_of is not None:
-            newest = newest.where(_versions.id <= as_of)
+            newest = newest.where(earlier.id <= as_of)
         query = (
             sa.select(
                 _blocks.label,

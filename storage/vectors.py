@@ -70,15 +70,19 @@ class VectorIndex:
         return sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:limit]
 
     def apply_pending(self, *, at_least: int = 1) -> None:
-        """Bring the index up to date if that many passages wait; unless another process is at it.
+        """Bring the index up to date if that many changes wait; unless another process is at it.
 
         Does nothing inside a transaction, whose rows may yet be rolled back.
         """
         if self._database.in_transaction:
             return
         with self._database.read() as connection:
-            if pending.count(connection, pending.state(connection)) < at_least:
-                return
+            state = pending.state(connection)
+            waiting = pending.count(connection, state)
+            if state.applied_seq:
+                waiting += pending.count_removed(connection, state)
+        if waiting < at_least:
+            return
         with self._exclusive() as held:
             if not held:
                 return
@@ -96,6 +100,11 @@ class VectorIndex:
                 self._rebuild(progress)
             except lance.DAMAGE as error:
                 raise StorageError(f"{self._folder}: the index cannot be written ({error}).") from error
+
+    def close(self) -> None:
+        """Apply a tail that would slow the next search down, and let go of the files."""
+        self.apply_pending(at_least=LONG_TAIL_PASSAGES)
+        self._opened = None
 
     # ------------------------------------------------------------ reading
 

@@ -19,9 +19,21 @@ BASE_TOOLS: tuple[Callable[..., object], ...] = (
 )
 """What every agent has."""
 
+COMPACT_TOOLS: tuple[Callable[..., object], ...] = (
+    control.send_message,
+    core.core_memory_append,
+    core.core_memory_replace,
+    recall.conversation_search,
+    archival.archival_memory_insert,
+    archival.archival_memory_search,
+)
+"""What an agent with a small window has."""
+
 DOCUMENT_TOOLS: tuple[Callable[..., object], ...] = (
     documents.list_documents,
     documents.search_document,
     documents.open_document,
 )
 """What an agent has once it may read a document."""
+
+COMPACT_DOCUMENT_TOOLS: tuple[Callable[..., object], ...] = (documents.search_document, documents.open_document)

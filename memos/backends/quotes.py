@@ -33,10 +33,13 @@ DOCUMENT_RELATIVE_FLOOR = 0.5
 NAME_SHARE = 1.5
 DOCUMENT_NAME_SHARE = 0.5
 """What a name weighs beside other words: a document goes on with pronouns once it has named its subject."""
+ANSWER_TYPE_SHARE = 0.4
+"""What a word weighs that says what kind of answer is wanted; the answer itself need not hold it."""
 MIN_NEW_WORDS = 2
 """A heading or a bare mention adds less than this to the question's own words."""
 EXPECTED_BONUS = 0.1
 
+_ANSWER_TYPES = set(sentences.content_words("name kind type sort thing person place time day date year number"))
 _ASKS_NUMBER = re.compile(
     r"\b(?:when|how\s+(?:many|much|old|long|far|often|tall|big)|what\s+(?:time|year|day|date))\b", re.I
 )
@@ -127,7 +130,10 @@ class _Scorer:
             counts.update(self.words & set(sentences.content_words(text)))
             total += 1
         self.names = sentences.names(question)
-        self.rarity = {word: math.log(1 + (total + 1) / (counts[word] + 0.5)) for word in self.words}
+        self.rarity = {
+            word: math.log(1 + (total + 1) / (counts[word] + 0.5)) * (ANSWER_TYPE_SHARE if word in _ANSWER_TYPES else 1)
+            for word in self.words
+        }
 
     def weights(self, source: Text) -> dict[str, float]:
         """What each of the question's words counts in a text; they add up to 1."""
@@ -149,15 +155,16 @@ class _Scorer:
                 continue
             near = _union(words[max(0, index - 1) : index + 2]) | said_by
             coverage = _coverage(weights, words[index], near, everywhere)
-            if coverage >= floor and self.is_answer(text, words[index]):
+            if coverage >= floor and self.is_answer(source, text, words[index]):
                 found.append(_Candidate(source, spans, index, coverage + self.prior(source, text, words[index])))
         return found
 
-    def is_answer(self, text: str, words: set[str]) -> bool:
-        """Whether a sentence speaks of what was asked and adds something to it."""
+    def is_answer(self, source: Text, text: str, words: set[str]) -> bool:
+        """Whether a sentence speaks of what was asked, not only to or of somebody named, and adds something to it."""
         if not self.words:
             return self.is_personal and sentences.is_about_speaker(text)
-        return bool(words & self.words) and bool(words - self.words)
+        asked = self.words if source.tier == "documents" else self.words - self.names or self.words
+        return bool(words & asked) and bool(words - self.words)
 
     def prior(self, source: Text, text: str, words: set[str]) -> float:
         """What speaks for a sentence beside its words."""

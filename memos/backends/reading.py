@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from memos.backends import sentences
 from memos.backends.quotes import Text
 from memos.hits import parse_page
 from memos.messages import Message, ToolCall, sent_text
@@ -102,7 +103,7 @@ def _text(fields: dict[str, object], rank: int, asker: str | None) -> Text | Non
         return None
     speaker = "you" if speaker == "user" or (asker and speaker == asker) else speaker
     return Text(
-        text,
+        _whole_sentences(text) if fields.get("cut") is True else text,
         "recall" if tier == "recall" else "archival" if tier == "archival" else "documents",
         speaker=str(fields.get("source", "")) if tier == "documents" else speaker,
         time=str(fields.get("time", "")),
@@ -110,6 +111,12 @@ def _text(fields: dict[str, object], rank: int, asker: str | None) -> Text | Non
         page=page if isinstance(page, int) else None,
         rank=rank,
     )
+
+
+def _whole_sentences(text: str) -> str:
+    """A text that was cut somewhere, without its last, broken sentence; without its last word where it has but one."""
+    spans = sentences.split(text)
+    return text[: spans[-2].end] if len(spans) > 1 else text.rpartition(" ")[0]
 
 
 def _core_texts(core: dict[str, str], question: str) -> list[Text]:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from memos.errors import BackendError, ConnectionFailed, ContextOverflow, MalformedReply, RateLimited, SettingsError
 from memos.messages import ToolCall, Usage
 from memos.ports import Delta, Purpose, Reply, Request
-from memos.tokens import EstimateCounter
+from memos.tokens import estimate_tokens
 
 _ERRORS: dict[str, Callable[[], BackendError]] = {
     "overflow": lambda: ContextOverflow("The script says: the prompt is longer than the window."),
@@ -61,7 +61,6 @@ class ScriptedBackend:
         if not self._elements["turn"]:
             raise SettingsError(f"{path}: the script has no element that answers a turn.")
         self._answered: dict[Purpose, int] = {"turn": 0, "summary": 0}
-        self._counter = EstimateCounter()
 
     @property
     def writes_summaries(self) -> bool:
@@ -69,7 +68,8 @@ class ScriptedBackend:
         return bool(self._elements["summary"])
 
     def count_tokens(self, text: str) -> int:
-        return self._counter.count(text)
+        """Its tokenizer is the estimate, so what it counts is exact."""
+        return estimate_tokens(text)
 
     def complete(self, request: Request) -> Iterator[Delta | Reply]:
         """Answer with the next element."""
@@ -101,8 +101,8 @@ class ScriptedBackend:
 
     def _usage(self, element: _Element, request: Request) -> Usage:
         """What the element says; else the sizes of the prompt's pages and of the reply."""
-        said = self._counter.count(element.text) + sum(
-            self._counter.count(name) + self._counter.count(arguments) for name, arguments in element.calls
+        said = estimate_tokens(element.text) + sum(
+            estimate_tokens(name) + estimate_tokens(arguments) for name, arguments in element.calls
         )
         return Usage(
             element.usage.get("prompt_tokens", sum(page.tokens for page in request.pages)),

@@ -170,8 +170,9 @@ _ASKS = re.compile(
     r"|i(?:'d|’d|\s+would)?\s+(?:(?:want|like|need)\s+to\s+know|wonder)\b|do\s+you\s+know\b)",
     re.IGNORECASE,
 )
+_POLITE = r"(?:can|could|would|will)\s+you|i(?:['’]d|\s+would)?\s+(?:like|want)\s+you\s+to"
 _WISH = re.compile(
-    _LEAD + r"(?:(?P<polite>(?:can|could|would|will)\s+you)\s+(?:please\s+)?)?"
+    _LEAD + rf"(?:(?P<polite>{_POLITE})\s+(?:please\s+)?)?"
     r"(?:remember|note|take\s+note|make\s+a\s+note|keep\s+in\s+mind|(?:don'?t|don’t|do\s+not|never)\s+forget|memori[sz]e"
     r"|save|store|write\s+down|remind\s+me)\b(?:\s+(?:of\s+)?this)?(?:\s*[:,]|\s+that\b)?\s*",
     re.IGNORECASE,

@@ -90,7 +90,7 @@ def test_functions_that_cannot_be_described_are_refused() -> None:
         """Look."""
         return str(cities)
 
-    def opaque(value: object, handler: type[pytest.Config]) -> str:
+    def opaque(value: object, handler: pytest.Config) -> str:
         """Look."""
         return str((value, handler))
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -95,3 +96,26 @@ def loaded(program: str) -> set[str]:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     names: list[str] = ast.literal_eval(result.stdout.splitlines()[-1])
     return set(names)
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DATA_ONLY = {"tzdata"}
+
+
+def distribution_names(requirements: list[str]) -> list[str]:
+    return [name[0].lower() for line in requirements if (name := re.match(r"[\w-]+", line))]
+
+
+@pytest.mark.parametrize("name", distribution_names(PROJECT["dependencies"]))
+def test_a_dependency_is_used(name: str) -> None:
+    imported = re.compile(rf"^\s*(?:from|import) {name.replace('-', '_')}\b", re.MULTILINE)
+    modules = (ROOT / path for path in TREE if path.endswith(".py"))
+    assert name in DATA_ONLY or any(imported.search(path.read_text(encoding="utf-8")) for path in modules)
+
+
+@pytest.mark.parametrize("name", distribution_names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]))
+def test_a_dependency_has_its_reason_and_its_pin(name: str) -> None:
+    reasons = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\|[^|]*\b{name}\b[^|]*\| \w", reasons, re.MULTILINE)
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
+    assert re.search(rf"^{name.replace('_', '-')}==", pins, re.MULTILINE)

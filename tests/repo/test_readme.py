@@ -63,6 +63,14 @@ def test_the_main_job_command_stands_beside_it() -> None:
     assert any("bin/memos" in command for command in commands)
 
 
+def test_the_tree_names_every_module() -> None:
+    trees = [text for language, text in BLOCKS if not language and "pyproject.toml" in text]
+    assert len(trees) == 1, "README.md needs one fenced block with the tree"
+    folders = ("memos", "tools", "storage", "prompts", "cli")
+    modules = {path.name for folder in folders for path in (ROOT / folder).rglob("*.py")} - {"__init__.py"}
+    assert not {name for name in modules if not re.search(rf"(?<![\w.]){re.escape(name)}", trees[0])}
+
+
 def command_names(program: typer.Typer) -> list[str]:
     return [entry.name or entry.callback.__name__ for entry in program.registered_commands if entry.callback]
 

@@ -73,4 +73,4 @@ def test_one_version_everywhere() -> None:
     project = tomllib.loads(TEXTS["pyproject.toml"].read_text(encoding="utf-8"))
     assert memos.__version__ == project["project"]["version"]
     changes = TEXTS["CHANGELOG.md"].read_text(encoding="utf-8")
-    assert re.search(rf"^## \[?{re.escape(memos.__version__)}\b", changes, re.MULTILINE)
+    assert re.search(rf"^## (Unreleased|\[?{re.escape(memos.__version__)}\b)", changes, re.MULTILINE)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TIMEOUT_S = 120
 
@@ -21,13 +22,13 @@ class Result:
     err: str
 
     @property
-    def json(self) -> dict[str, object]:
+    def json(self) -> dict[str, Any]:
         """The one JSON object that is all of stdout."""
-        value: dict[str, object] = json.loads(self.out)
+        value: dict[str, Any] = json.loads(self.out)
         return value
 
     @property
-    def json_lines(self) -> list[dict[str, object]]:
+    def json_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
 
 

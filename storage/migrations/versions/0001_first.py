@@ -29,6 +29,7 @@ def _create_agents() -> None:
         sa.Column("timezone", sa.Text()),
         sa.Column("timeline_id", sa.Integer()),
         sa.Column("next_message_id", sa.Integer(), nullable=False),
+        sa.Column("heartbeats_paused_until", sa.BigInteger()),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("last_active_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),

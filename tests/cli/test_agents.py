@@ -1,0 +1,58 @@
+"""`memos agents`: made on purpose, renamed, deleted only when that is meant."""
+
+from __future__ import annotations
+
+from support.program import Program
+
+FIELDS = ["name", "created_at", "last_active_at", "messages", "passages", "documents", "scratch"]
+
+
+def names(memos: Program) -> list[str]:
+    agents = memos("agents", "--json").json["agents"]
+    return [agent["name"] for agent in agents]
+
+
+def test_looking_creates_nothing(memos: Program) -> None:
+    shown = memos("agents")
+
+    assert (shown.code, shown.out) == (0, "")
+    assert "memos send" in shown.err
+    assert not memos.home.exists()
+
+
+def test_an_agent_from_beginning_to_end(memos: Program) -> None:
+    assert memos("agents", "new", "ada").code == 0
+    assert memos("send", "I collect trilobites.", "--agent", "ada").code == 0
+    assert names(memos) == ["ada"]
+
+    assert memos("agents", "rename", "ada", "lovelace").code == 0
+    fields = memos("agents", "show", "lovelace", "--json").json
+    assert list(fields) == FIELDS
+    assert fields["messages"] >= 2
+    assert memos("agents", "show", "ada").code == 3
+
+    unsure = memos("agents", "delete", "lovelace")
+    assert (unsure.code, unsure.out) == (2, "")
+    assert "--yes" in unsure.err
+    assert names(memos) == ["lovelace"]
+
+    assert memos("agents", "delete", "lovelace", "--yes").code == 0
+    assert names(memos) == []
+
+
+def test_names_that_cannot_be(memos: Program) -> None:
+    assert memos("agents", "new", "ada").code == 0
+
+    for name in ("ada", "../ada", ""):
+        refused = memos("agents", "new", name)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert names(memos) == ["ada"]
+
+
+def test_each_agent_has_its_own_memory(memos: Program) -> None:
+    for name in ("ada", "bob"):
+        memos("agents", "new", name)
+    memos("send", "I collect trilobites.", "--agent", "ada")
+
+    assert memos("search", "trilobites", "--agent", "ada", "--json").json["total"]
+    assert memos("search", "trilobites", "--agent", "bob", "--json").json == {"total": 0, "hits": []}
