@@ -210,7 +210,6 @@ class Agent:
 
     def _turn(self, event: EventIn, idempotency_key: str | None) -> Iterator[EventOut]:
         with self._turns, self._home.turn_lock(self._parts.memory.info):
-            self._home.agents.touch(self._parts.memory.info.id)
             yield from self._parts.controller.turn(event, idempotency_key)
 
 

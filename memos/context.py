@@ -144,22 +144,31 @@ class MainContext:
             return page
         return self._page(f"message:{message.id}:head", "queue", self._head_of(message))
 
-    def summary_page(self, text: str, receipt_id: int, last_id: int) -> Page:
-        header = f"[Summary of what went before, up to message {last_id}; search recall for the words themselves.]\n"
-        message = self._controller_message("user", header + text)
-        return self._page(f"summary:{receipt_id}", "summary", message)
-
     # ------------------------------------------------------------ parts
 
     def _compile_head(self, window: Window) -> list[Page]:
-        core = self._controller_message("system", render_core(self._state.blocks(as_of=window.core_version)))
-        head = [self._system, self._page(f"core:{window.core_version}", "core", core)]
+        head = [self._system, self._kept(f"core:{window.core_version}", lambda: self._core_page(window.core_version))]
         if window.receipt_id is not None:
-            receipt = self._state.receipt(window.receipt_id)
-            head.append(self.summary_page(receipt.summary, receipt.id, receipt.last_id))
+            receipt_id = window.receipt_id
+            head.append(self._kept(f"summary:{receipt_id}", lambda: self._receipt_page(receipt_id)))
         if window.pinned_id is not None:
             head += [self.message_page(message) for message in self._recall.read(window.pinned_id, window.pinned_id)]
         return head
+
+    def _kept(self, key: str, make: Callable[[], Page]) -> Page:
+        """A page of the present head, if it holds it; pages never change under their key."""
+        return next((page for page in self._head if page.key == key), None) or make()
+
+    def _core_page(self, version: int) -> Page:
+        text = render_core(self._state.blocks(as_of=version))
+        return self._page(f"core:{version}", "core", self._controller_message("system", text))
+
+    def _receipt_page(self, receipt_id: int) -> Page:
+        receipt = self._state.receipt(receipt_id)
+        header = f"[Summary of what went before, up to message {receipt.last_id}; recall holds the words themselves.]\n"
+        return self._page(
+            f"summary:{receipt_id}", "summary", self._controller_message("user", header + receipt.summary)
+        )
 
     def _controller_message(self, role: str, text: str) -> Message:
         return Message("user" if role == "user" else "system", "system_alert", text, self._clock.now())

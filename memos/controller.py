@@ -248,14 +248,14 @@ class Controller:
                 )
                 continue
             yield CallStarted(call.id, call.name, call.arguments)
-            before = self._core_version()
+            writes = self._toolbox.effect(call) == "memory"
+            before = {block.label: block.version for block in self._state.blocks()} if writes else {}
             result = self._run_call(running, action.reply, call)
-            status, text = result.status, result.text
-            yield CallFinished(call.id, call.name, call.arguments, status, text)
-            if status == "ok" and (said := sent_text(call)):
+            yield CallFinished(call.id, call.name, call.arguments, result.status, result.text)
+            if result.status == "ok" and (said := sent_text(call)):
                 yield Spoken(said)
-            for block in self._state.blocks():
-                if block.version > before:
+            for block in self._state.blocks() if writes else ():
+                if block.version != before.get(block.label):
                     yield MemoryEdited(block.label, block.value)
 
     def _run_call(self, running: _Progress, reply: Message, call: ToolCall) -> Message:
@@ -271,9 +271,6 @@ class Controller:
             self._state.start_effect(reply.id, call.id)
         outcome = self._toolbox.run(call, self._tool_context)
         return self._append(running, self._result(call, outcome))
-
-    def _core_version(self) -> int:
-        return max((block.version for block in self._state.blocks()), default=0)
 
     # ------------------------------------------------------------ messages
 

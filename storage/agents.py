@@ -106,12 +106,6 @@ class AgentRegistry:
                 sa.delete(schema.blocks).where(schema.blocks.c.id.in_(own), schema.blocks.c.id.not_in(held))
             )
 
-    def touch(self, agent_id: int) -> None:
-        """Note that the agent is active now."""
-        with self._database.write() as connection:
-            now = to_micros(self._clock.now())
-            connection.execute(sa.update(schema.agents).where(_agents.id == agent_id).values(last_active_at=now))
-
 
 def _erase_passage_words(connection: sa.Connection, agent_id: int) -> None:
     own = sa.select(schema.passages.c.seq, schema.passages.c.text).where(schema.passages.c.agent_id == agent_id)

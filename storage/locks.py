@@ -45,8 +45,10 @@ class TurnLock:
 
     def _sign(self) -> None:
         command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+        holder = json.dumps({"pid": os.getpid(), "command": command[:60]})
         try:
-            self._holder.write_text(json.dumps({"pid": os.getpid(), "command": command[:60]}), encoding="utf-8")
+            if not self._holder.exists() or self._holder.read_text(encoding="utf-8") != holder:
+                self._holder.write_text(holder, encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{self._holder}: cannot be written ({error.strerror}).") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,12 +23,50 @@ _turns = schema.turns.c
 _agents = schema.agents.c
 
 
+_AGENT = sa.bindparam("agent", type_=sa.Integer)
+_TIMELINE = sa.bindparam("timeline", type_=sa.Integer)
+_AS_OF = sa.bindparam("as_of", type_=sa.Integer)
+_NOW = 2**62
+
+# Building a statement costs more than running it, and a step runs these several times: each is built once.
+_WINDOW = (
+    sa.select(_windows.first_id, _windows.pinned_id, _windows.receipt_id, _windows.core_version)
+    .where(_windows.agent_id == _AGENT, on_timeline(_TIMELINE, _windows.timeline_id, _windows.at_message_id))
+    .order_by(_windows.id.desc())
+    .limit(1)
+)
+_earlier = schema.block_versions.alias().c
+_NEWEST = (
+    sa.select(sa.func.max(_earlier.id)).where(_earlier.block_id == _blocks.id, _earlier.id <= _AS_OF).scalar_subquery()
+)
+_BLOCKS = (
+    sa.select(
+        _blocks.label, _versions.value, _blocks.limit_tokens, _blocks.description, _blocks.read_only, _versions.id
+    )
+    .join(schema.agent_blocks, schema.agent_blocks.c.block_id == _blocks.id)
+    .join(schema.block_versions, _versions.id == _NEWEST)
+    .where(schema.agent_blocks.c.agent_id == _AGENT)
+    .order_by(schema.agent_blocks.c.position)
+)
+_BLOCK_ID = (
+    sa.select(_blocks.id)
+    .join(schema.agent_blocks, schema.agent_blocks.c.block_id == _blocks.id)
+    .where(schema.agent_blocks.c.agent_id == _AGENT, _blocks.label == sa.bindparam("label", type_=sa.Text))
+)
+_TURN = sa.select(_turns.opening_id, _turns.idempotency_key, _turns.stopped_by, _turns.last_id).where(
+    _turns.agent_id == _AGENT
+)
+_LAST_TURN = _TURN.order_by(_turns.opening_id.desc()).limit(1)
+_KEYED_TURN = _TURN.where(_turns.idempotency_key == sa.bindparam("key", type_=sa.Text))
+
+
 class SqliteState:
     """The state of one agent on one timeline."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._database = scope.database
+        self._whose: dict[str, object] = {"agent": scope.agent_id, "timeline": scope.timeline_id}
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
@@ -37,17 +76,8 @@ class SqliteState:
     # ------------------------------------------------------------ window, receipts
 
     def window(self) -> Window:
-        query = (
-            sa.select(_windows.first_id, _windows.pinned_id, _windows.receipt_id, _windows.core_version)
-            .where(
-                _windows.agent_id == self._scope.agent_id,
-                on_timeline(self._scope.timeline_id, _windows.timeline_id, _windows.at_message_id),
-            )
-            .order_by(_windows.id.desc())
-            .limit(1)
-        )
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_WINDOW, self._whose).one_or_none()
         return Window(*row) if row is not None else Window()
 
     def move_window(self, window: Window, cause: str) -> None:
@@ -99,26 +129,9 @@ class SqliteState:
     # ------------------------------------------------------------ core memory
 
     def blocks(self, as_of: int | None = None) -> tuple[Block, ...]:
-        earlier = schema.block_versions.alias().c
-        newest = sa.select(sa.func.max(earlier.id)).where(earlier.block_id == _blocks.id)
-        if as_of is not None:
-            newest = newest.where(earlier.id <= as_of)
-        query = (
-            sa.select(
-                _blocks.label,
-                _versions.value,
-                _blocks.limit_tokens,
-                _blocks.description,
-                _blocks.read_only,
-                _versions.id,
-            )
-            .join(schema.agent_blocks, schema.agent_blocks.c.block_id == _blocks.id)
-            .join(schema.block_versions, _versions.id == newest.scalar_subquery())
-            .where(schema.agent_blocks.c.agent_id == self._scope.agent_id)
-            .order_by(schema.agent_blocks.c.position)
-        )
+        values = {"agent": self._scope.agent_id, "as_of": _NOW if as_of is None else as_of}
         with self._database.read() as connection:
-            return tuple(Block(*row) for row in connection.execute(query))
+            return tuple(Block(*row) for row in connection.execute(_BLOCKS, values))
 
     def add_block(self, block: Block, cause: str) -> Block:
         with self._database.write() as connection:
@@ -142,12 +155,7 @@ class SqliteState:
 
     def edit_block(self, label: str, value: str, cause: str) -> Block:
         with self._database.write() as connection:
-            query = (
-                sa.select(_blocks.id)
-                .join(schema.agent_blocks, schema.agent_blocks.c.block_id == _blocks.id)
-                .where(schema.agent_blocks.c.agent_id == self._scope.agent_id, _blocks.label == label)
-            )
-            block_id = connection.execute(query).scalar()
+            block_id = connection.execute(_BLOCK_ID, {"agent": self._scope.agent_id, "label": label}).scalar()
             if block_id is None:
                 raise UsageError(f"There is no block {label!r}.")
             self._add_version(connection, block_id, value, cause)
@@ -166,6 +174,8 @@ class SqliteState:
 
     def open_turn(self, opening_id: int, idempotency_key: str | None) -> None:
         with self._database.write() as connection:
+            active = sa.update(schema.agents).where(_agents.id == self._scope.agent_id)
+            connection.execute(active.values(last_active_at=self._scope.now()))
             connection.execute(
                 sa.insert(schema.turns),
                 {
@@ -184,21 +194,14 @@ class SqliteState:
             )
 
     def last_turn(self) -> OpenTurn | None:
-        return self._turn(sa.true())
+        return self._turn(_LAST_TURN, {"agent": self._scope.agent_id})
 
     def turn_by_key(self, idempotency_key: str) -> OpenTurn | None:
-        return self._turn(_turns.idempotency_key == idempotency_key)
+        return self._turn(_KEYED_TURN, {"agent": self._scope.agent_id, "key": idempotency_key})
 
-    def _turn(self, condition: sa.ColumnElement[bool]) -> OpenTurn | None:
-        """The newest turn that meets a condition."""
-        query = (
-            sa.select(_turns.opening_id, _turns.idempotency_key, _turns.stopped_by, _turns.last_id)
-            .where(_turns.agent_id == self._scope.agent_id, condition)
-            .order_by(_turns.opening_id.desc())
-            .limit(1)
-        )
+    def _turn(self, query: sa.Select[*tuple[Any, ...]], values: dict[str, object]) -> OpenTurn | None:
         with self._database.read() as connection:
-            row: Row | None = connection.execute(query).one_or_none()
+            row: Row | None = connection.execute(query, values).one_or_none()
         return OpenTurn(row.opening_id, row.idempotency_key, row.stopped_by, row.last_id) if row is not None else None
 
     def record_step(self, message_id: int, model: str, usage: Usage) -> None:

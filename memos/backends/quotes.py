@@ -38,12 +38,15 @@ ANSWER_TYPE_SHARE = 0.4
 MIN_NEW_WORDS = 2
 """A heading or a bare mention adds less than this to the question's own words."""
 EXPECTED_BONUS = 0.1
+DENSITY_BONUS = 0.2
+"""Of two sentences that hold the same of the question, the shorter says it more plainly."""
 
 _ANSWER_TYPES = set(sentences.content_words("name kind type sort thing person place time day date year number"))
 _ASKS_NUMBER = re.compile(
     r"\b(?:when|how\s+(?:many|much|old|long|far|often|tall|big)|what\s+(?:time|year|day|date))\b", re.I
 )
 _ASKS_NAME = re.compile(r"\b(?:who|whom|whose|where|which)\b", re.I)
+_INTRODUCES = re.compile(r"\b(?:I\s+am|I['’]m|my\s+name)\b", re.IGNORECASE)
 _NUMBER = re.compile(
     r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand"
     r"|dozen|january|february|march|april|june|july|august|september|october|november|december"
@@ -169,9 +172,12 @@ class _Scorer:
     def prior(self, source: Text, text: str, words: set[str]) -> float:
         """What speaks for a sentence beside its words."""
         score = 0.1 / (1 + source.rank) - 0.002 * source.rank
+        score += DENSITY_BONUS * len(words & self.words) / max(1, len(words))
         if self.expects_number and _NUMBER.search(text):
             score += EXPECTED_BONUS
         if self.expects_name and sentences.names(text) - self.words:
+            score += EXPECTED_BONUS
+        if not self.words and _INTRODUCES.search(text):
             score += EXPECTED_BONUS
         if self.is_personal:
             score += 0.15 if source.tier != "documents" and sentences.is_about_speaker(text) else -0.15
