@@ -73,11 +73,8 @@ class Home:
                     return []
                 raise
 
-    def messages(self, token: str) -> int:
-        (count,) = self.query(
-            "SELECT count(*) FROM messages WHERE kind = 'user_message' AND instr(text, ?)", token
-        ) or [(0,)]
-        return int(str(count[0]))
+    def messages(self, text: str) -> int:
+        return len(self.query("SELECT 1 FROM messages WHERE kind = 'user_message' AND text = ?", text))
 
     def documents(self, text: str) -> int:
         """How many whole documents hold exactly this text, put together from their passages."""
@@ -95,20 +92,19 @@ class Send:
     kept_after_next: int | None = None  # as often as before it
 
     def __init__(self, number: int, home: Home, *, streamed: bool) -> None:
-        self.token = f"specimen{number:05d}"
+        self.text = f"Please remember that specimen {number} lies in drawer {number * 31}."
         self.home = home
-        form = "--stream-json" if streamed else "--json"
-        self.arguments = ("send", f"Please remember that {self.token} lies in drawer {number}.", form)
+        self.arguments = ("send", self.text, "--stream-json" if streamed else "--json")
 
     def acknowledged(self, run: Run) -> bool:
         return any(parses(line) for line in run.stdout.splitlines()) or parses(run.stdout)
 
     def times_kept(self) -> int:
-        return self.home.messages(self.token)
+        return self.home.messages(self.text)
 
     def next_works(self) -> bool:
         """The next message of the same agent is taken, and leaves no turn open."""
-        run = self.home.run("send", f"The next thing after {self.token}, please.", "--json")
+        run = self.home.run("send", "What lies in which drawer?", "--json")
         return run.exit_code == 0 and not self.home.query("SELECT * FROM turns WHERE stopped_by IS NULL")
 
 

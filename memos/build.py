@@ -129,8 +129,8 @@ def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[C
         state=memory.state,
         clock=memory.clock,
         page_size=settings.search_page_size,
-        # Two characters a token is what dense text takes; ordinary prose has four.
-        result_limit_chars=budget.spool_tokens * 2,
+        # Prose has four characters a token, dense text two; a result that takes more is spooled.
+        result_limit_chars=budget.spool_tokens * 3,
     )
     pager = Pager(
         context=context,

@@ -36,7 +36,7 @@ from memos.events import (
 )
 from memos.messages import Kind, Message, ToolCall, Usage, sent_text
 from memos.pager import Pager
-from memos.ports import Backend, Clock, Delta, LoopMode, OpenTurn, RecallStore, Reply, Request, StateStore
+from memos.ports import Backend, Clock, Delta, LoopMode, OpenTurn, RecallStore, Reply, Request, StateStore, StepRecord
 from memos.tooling import Outcome, Toolbox, ToolContext
 from memos.turns import fold
 
@@ -202,7 +202,7 @@ class Controller:
         )
         with self._state.transaction():
             stored = self._append(running, message)
-            self._state.record_step(stored.id, self._backend.spec, reply.usage)
+            self._state.record_step(stored.id, self._step_record(prompt, reply.usage))
         running.usage += reply.usage
         if text and not partial:
             yield Spoken(text)
@@ -226,6 +226,18 @@ class Controller:
             if close is not None:
                 close()
         raise BackendError(f"{self._backend.spec} ended its stream without a reply.")
+
+    def _step_record(self, prompt: Prompt, usage: Usage) -> StepRecord:
+        return StepRecord(
+            model=self._backend.spec,
+            loop=self._loop,
+            system=prompt.pages[0].message.text,
+            tools=prompt.tools,
+            head_id=prompt.pages[-1].message.id,
+            limit_tokens=prompt.usage.limit_tokens,
+            reserve_tokens=prompt.usage.reserve_tokens,
+            usage=usage,
+        )
 
     def _told(self, piece: Delta) -> Iterator[EventOut]:
         if piece.thoughts:

@@ -273,6 +273,23 @@ class OpenTurn:
     last_id: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What one inference was asked and what it took. With the log, its request can be made again."""
+
+    model: str
+    loop: LoopMode
+    system: str
+    tools: tuple[ToolSchema, ...]
+    head_id: int
+    """The newest message in the request."""
+    limit_tokens: int
+    reserve_tokens: int
+    usage: Usage
+    cost_micros: int = 0
+    """Millionths of the currency that the price settings are in."""
+
+
 class StateStore(Protocol):
     """Window, blocks, receipts, turns of one agent, and the transaction all stores share."""
 
@@ -312,7 +329,9 @@ class StateStore(Protocol):
 
     def turn_by_key(self, idempotency_key: str) -> OpenTurn | None: ...
 
-    def record_step(self, message_id: int, model: str, usage: Usage) -> None: ...
+    def record_step(self, message_id: int, step: StepRecord) -> None:
+        """Note what the reply `message_id` answered, so that its request can be made again."""
+        ...
 
     def start_effect(self, message_id: int, call_id: str) -> None:
         """Note, committed, that a call with effects outside memos is about to run."""

@@ -137,9 +137,7 @@ class Toolbox:
             raise UsageError(f"Two tools are called {doubled}: rename one.")
         return cls({tool.name: tool for tool in tools})
 
-    def schemas(
-        self, loop: LoopMode, *, compact: bool = False, told: Collection[str] = ()
-    ) -> tuple[ToolSchema, ...]:
+    def schemas(self, loop: LoopMode, *, compact: bool = False, told: Collection[str] = ()) -> tuple[ToolSchema, ...]:
         """What the model is told. In native mode it speaks in plain text and needs no heartbeats.
 
         Compact schemas, for small windows, keep the required parameters (the others still work for a

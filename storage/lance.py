@@ -1,6 +1,6 @@
 """One LanceDB table of vectors behind typed calls. Knows no SQLite, no text and no embedder.
 
-Everything here may raise one of `DAMAGE` when the folder is missing, torn or not LanceDB's.
+Everything here raises `Damaged` when the folder is missing, torn or not LanceDB's.
 """
 # pyright: basic
 # (lancedb and pyarrow are only partly typed; nothing untyped leaves this file.)
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import ContextDecorator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,30 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DAMAGE = (OSError, RuntimeError, ValueError)
 MAX_FRAGMENTS = 64
 """Each batch adds a file that every search opens; beyond this they are merged."""
 OLD_VERSIONS_KEPT = timedelta(hours=1)
 """Longer than any search that may still read one."""
 CACHE_BYTES = 32 << 20
 TABLE = "passages"
+
+
+class Damaged(Exception):
+    """The table cannot be read or written."""
+
+
+class _Translated(ContextDecorator):
+    """Turns what LanceDB raises for such a folder into `Damaged`: its Rust code panics on a torn file."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        panicked = kind is not None and kind.__name__ in ("RustPanic", "PanicException")  # neither can be imported
+        if panicked or isinstance(error, OSError | RuntimeError | ValueError):
+            raise Damaged(str(error)) from error
+
+
+_translated = _Translated()
 
 
 class VectorTable:
@@ -34,16 +52,19 @@ class VectorTable:
         self._table = table
 
     @classmethod
+    @_translated
     def open(cls, folder: Path) -> VectorTable:
         if not folder.exists():  # or LanceDB would make it
             raise FileNotFoundError(folder)
         return cls(_connect(folder).open_table(TABLE))
 
     @classmethod
+    @_translated
     def create(cls, folder: Path, dim: int) -> VectorTable:
         """Open it, made empty where it does not exist."""
         return cls(_connect(folder).create_table(TABLE, schema=_schema(dim), exist_ok=True))
 
+    @_translated
     def add(self, seqs: Sequence[int], owners: Sequence[str], vectors: NDArray[np.float32]) -> None:
         import pyarrow as pa
 
@@ -52,6 +73,7 @@ class VectorTable:
         columns = [pa.array(seqs, pa.int64()), pa.array(owners, pa.string()), rows]
         self._table.add(pa.Table.from_arrays(columns, schema=_schema(dim)))
 
+    @_translated
     def remove(self, seqs: Sequence[int], owners: Sequence[str]) -> None:
         if seqs:
             self._table.delete(f"seq IN ({', '.join(map(str, seqs))})")
@@ -59,12 +81,15 @@ class VectorTable:
             listed = ", ".join(f"'{owner}'" for owner in owners)
             self._table.delete(f"owner IN ({listed})")
 
+    @_translated
     def count(self) -> int:
         return int(self._table.count_rows())
 
+    @_translated
     def seqs(self) -> set[int]:
         return set(self._table.search().select(["seq"]).to_arrow()["seq"].to_pylist())
 
+    @_translated
     def nearest(self, vector: NDArray[np.float32], owners: Sequence[str], limit: int) -> dict[int, float]:
         """The `limit` rows of these owners with the highest dot product, by seq.
 
@@ -85,12 +110,14 @@ class VectorTable:
             for seq, distance in zip(found["seq"].to_pylist(), found["_distance"].to_pylist(), strict=True)
         }
 
+    @_translated
     def compact(self) -> None:
         """Merge small files when there are many, and drop what no search can still be reading."""
         if self._table.stats()["fragment_stats"]["num_fragments"] > MAX_FRAGMENTS:
             self._table.optimize(cleanup_older_than=OLD_VERSIONS_KEPT)
 
 
+@_translated
 def drop(folder: Path) -> None:
     """Remove the table and whatever else is in the folder."""
     if folder.exists():

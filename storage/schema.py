@@ -31,7 +31,9 @@ metadata = sa.MetaData(
 
 
 def _agent(*, index: bool = False) -> sa.Column[int]:
-    return sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=index)
+    return sa.Column(
+        "agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=index
+    )
 
 
 def _timeline() -> sa.Column[int]:
@@ -110,15 +112,32 @@ turns = sa.Table(
     sa.UniqueConstraint("agent_id", "idempotency_key"),
 )
 
+# What a request held that the log does not: system prompt and functions, each pair once.
+outfits = sa.Table(
+    "outfits",
+    metadata,
+    _id(),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("functions", sa.Text, nullable=False),  # JSON list of {name, description, parameters}
+)
+
+# With its window, its log's head and its outfit, the request of any step can be made again, byte for byte.
 steps = sa.Table(
     "steps",
     metadata,
     sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("message_id", sa.Integer, primary_key=True),
     sa.Column("model", sa.Text, nullable=False),
+    sa.Column("loop", sa.Text, nullable=False),
+    sa.Column("outfit_id", sa.Integer, sa.ForeignKey("outfits.id"), nullable=False),
+    sa.Column("head_id", sa.Integer, nullable=False),  # the newest message the request held
+    sa.Column("limit_tokens", sa.Integer, nullable=False),
+    sa.Column("reserve_tokens", sa.Integer, nullable=False),
     sa.Column("prompt_tokens", sa.Integer, nullable=False),
     sa.Column("completion_tokens", sa.Integer, nullable=False),
     sa.Column("cached_tokens", sa.Integer, nullable=False),
+    sa.Column("cost_micros", sa.Integer, nullable=False),  # millionths of the currency of the price settings
 )
 
 effects = sa.Table(
@@ -232,7 +251,9 @@ passages = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("id", sa.Text, nullable=False, index=True),  # derived from content and origin
     sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE")),  # whose memory …
-    sa.Column("document_id", sa.Integer, sa.ForeignKey("documents.id", ondelete="CASCADE")),  # … or which document's piece
+    sa.Column(
+        "document_id", sa.Integer, sa.ForeignKey("documents.id", ondelete="CASCADE")
+    ),  # … or which document's piece
     sa.Column("ordinal", sa.Integer, nullable=False, default=0),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("page", sa.Integer),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from memos.errors import UsageError
-from memos.messages import Usage
-from memos.ports import Block, OpenTurn, Receipt, Window
+from memos.ports import Block, OpenTurn, Receipt, StepRecord, ToolSchema, Window
 from memos.storage import schema
 from memos.storage.scope import Row, Scope, from_micros, on_timeline, to_micros
 
@@ -204,19 +206,36 @@ class SqliteState:
             row: Row | None = connection.execute(query, values).one_or_none()
         return OpenTurn(row.opening_id, row.idempotency_key, row.stopped_by, row.last_id) if row is not None else None
 
-    def record_step(self, message_id: int, model: str, usage: Usage) -> None:
+    def record_step(self, message_id: int, step: StepRecord) -> None:
         with self._database.write() as connection:
             connection.execute(
                 sa.insert(schema.steps),
                 {
                     "agent_id": self._scope.agent_id,
                     "message_id": message_id,
-                    "model": model,
-                    "prompt_tokens": usage.prompt_tokens,
-                    "completion_tokens": usage.completion_tokens,
-                    "cached_tokens": usage.cached_tokens,
+                    "model": step.model,
+                    "loop": step.loop,
+                    "outfit_id": self._outfit(connection, step.system, step.tools),
+                    "head_id": step.head_id,
+                    "limit_tokens": step.limit_tokens,
+                    "reserve_tokens": step.reserve_tokens,
+                    "prompt_tokens": step.usage.prompt_tokens,
+                    "completion_tokens": step.usage.completion_tokens,
+                    "cached_tokens": step.usage.cached_tokens,
+                    "cost_micros": step.cost_micros,
                 },
             )
+
+    def _outfit(self, connection: sa.Connection, system: str, tools: tuple[ToolSchema, ...]) -> int:
+        """The id of this pair of system prompt and functions; each is stored once."""
+        functions = json.dumps([asdict(tool) for tool in tools], ensure_ascii=False)
+        digest = hashlib.sha256(f"{system}\0{functions}".encode()).hexdigest()
+        outfits = schema.outfits.c
+        found = connection.scalar(sa.select(outfits.id).where(outfits.hash == digest))
+        if found is None:
+            values = {"hash": digest, "system": system, "functions": functions}
+            found = connection.execute(sa.insert(schema.outfits).returning(outfits.id), values).scalar_one()
+        return int(found)
 
     def start_effect(self, message_id: int, call_id: str) -> None:
         with self._database.write() as connection:

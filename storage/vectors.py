@@ -88,7 +88,7 @@ class VectorIndex:
                 return
             try:
                 self._apply()
-            except (_Unusable, *lance.DAMAGE):
+            except (_Unusable, lance.Damaged):
                 self._repair()
 
     def rebuild(self, progress: Progress | None = None) -> None:
@@ -98,7 +98,7 @@ class VectorIndex:
                 raise StorageError(f"{self._lock_path}: another process is writing the index; try again later.")
             try:
                 self._rebuild(progress)
-            except lance.DAMAGE as error:
+            except lance.Damaged as error:
                 raise StorageError(f"{self._folder}: the index cannot be written ({error}).") from error
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class VectorIndex:
                     self._opened = self._open(), state
                 table = self._opened[0]
             return table.nearest(vector, owners, limit)
-        except lance.DAMAGE as error:
+        except lance.Damaged as error:
             self._opened = None
             raise _Unusable from error
 
@@ -201,7 +201,7 @@ class VectorIndex:
         """Make it anew if that can be done; if not, searches go on from SQLite."""
         try:
             self._rebuild(None)
-        except lance.DAMAGE:
+        except lance.Damaged:
             return False
         return True
 

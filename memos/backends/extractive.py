@@ -8,13 +8,23 @@ few fixed phrases that say what was done, every sentence it sends is a stored on
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memos.backends import sentences
 from memos.backends.quotes import best_quotes
-from memos.backends.reading import ABOUT, NOTHING_FOUND, SEARCHES, Turn, call_id, core_blocks, plain, read_turn, texts
+from memos.backends.reading import (
+    ABOUT,
+    HEADER,
+    NOTHING_FOUND,
+    SEARCHES,
+    Turn,
+    call_id,
+    core_blocks,
+    plain,
+    read_turn,
+    texts,
+)
 from memos.messages import SEND_MESSAGE, ToolCall, Usage, parse_object
 from memos.ports import Delta, Reply, Request
 from memos.tokens import EstimateCounter
@@ -24,9 +34,10 @@ CORE_NOTE_CHARS = 240
 ECHO_CHARS = 400
 QUERY_CHARS = 1000
 FURTHER_PAGES = 3
+CONFIDENT_SCORE = 0.9
+"""About nine tenths of the question's weight: below it, documents are searched further."""
 MAX_STEPS = 3
 
-_HEADER = re.compile(r"Results \d+-\d+ of \d+ \(page \d+ of (?P<pages>\d+)\)")
 _Step = tuple[str, dict[str, object]]
 _APPEND, _INSERT = "core_memory_append", "archival_memory_insert"
 _STORES = {_APPEND: "core memory", _INSERT: "archival memory"}
@@ -163,8 +174,12 @@ def _next_calls(
         return []
     refused = [call for call, result in turn.done if call.name == _APPEND and (result is None or result.status != "ok")]
     steps: list[_Step] = [(_INSERT, {"content": _content(call)}) for call in refused if _INSERT in offered]
-    if plan.question and not best_quotes(plan.question, texts(turn, core, plan.question)):
-        steps += _further_pages(turn)
+    if plan.question:
+        quotes = best_quotes(plan.question, texts(turn, core, plan.question))
+        if not quotes:
+            steps += _further_pages(turn, "conversation_search", FURTHER_PAGES)
+        if not quotes or quotes[0].score < CONFIDENT_SCORE:
+            steps += _further_pages(turn, "search_document", 1)
     return steps
 
 
@@ -189,15 +204,15 @@ def _searches(plan: _Plan) -> list[_Step]:
     return steps
 
 
-def _further_pages(turn: Turn) -> list[_Step]:
-    """More of the conversation: earlier questions like this one may fill the first page."""
+def _further_pages(turn: Turn, name: str, count: int) -> list[_Step]:
+    """The next pages of the searches of that name: the first may hold only earlier questions, or weak passages."""
     steps: list[_Step] = []
     for call, result in turn.done:
-        header = _HEADER.match(result.text) if result is not None and call.name == "conversation_search" else None
+        header = HEADER.match(result.text) if result is not None and call.name == name else None
         arguments = parse_object(call.arguments) or {}
         if header is not None and "query" in arguments:
-            last = min(int(header["pages"]), 1 + FURTHER_PAGES)
-            steps += [(call.name, {"query": arguments["query"], "page": page}) for page in range(2, last + 1)]
+            last = min(int(header["pages"]), 1 + count)
+            steps += [(name, {"query": arguments["query"], "page": page}) for page in range(2, last + 1)]
     return steps
 
 

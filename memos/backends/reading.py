@@ -22,6 +22,7 @@ ABOUT = (
 
 SEARCHES = ("conversation_search", "archival_memory_search", "search_document")
 
+HEADER = re.compile(r"Results (?P<first>\d+)-\d+ of \d+ \(page \d+ of (?P<pages>\d+)\)")
 _CALL_ID = re.compile(r"x\d+-(\d+)-\d+$")
 _OWN_WORDS = re.compile(r'(?:^|\n\n)(?:"[^\n].*" — |(?:Noted|Already) in |I could not )', re.DOTALL)
 _BLOCK = re.compile(r"^<(?P<label>\S+) limit_tokens=[^\n]*>\n(?P<value>.*?)^</(?P=label)>$", re.DOTALL | re.MULTILINE)
@@ -87,7 +88,8 @@ def _found(turn: Turn) -> list[Text]:
     for call, result in turn.done:
         if call.name not in SEARCHES or result is None or result.status != "ok":
             continue
-        for rank, fields in enumerate(parse_page(result.text)):
+        header = HEADER.match(result.text)
+        for rank, fields in enumerate(parse_page(result.text), int(header["first"]) - 1 if header else 0):
             text = _text(fields, rank, turn.event.name)
             if text is not None and plain(text.text) != plain(turn.said):
                 found.setdefault((text.tier, str(fields.get("id"))), text)

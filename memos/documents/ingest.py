@@ -64,7 +64,7 @@ class Progress:
     characters: int
     """Of it, so far."""
     total_characters: int | None
-    """A guess: what a text file can hold at most, or what the pages so far foretell."""
+    """A guess: a text has at most as many as its file has bytes; a PDF is foretold by its pages so far."""
     documents_done: int
     documents_total: int
 

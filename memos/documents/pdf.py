@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -87,6 +88,10 @@ def _open(path: Path) -> tuple[_Document, int]:
     import pypdfium2  # type: ignore[import-untyped]
 
     with _PDFIUM, reading(path):
+        # PDFium names the cause of the last failure that had one: without a fresh, known one, a file
+        # that fails without a cause would inherit "password" from the file before.
+        with suppress(pypdfium2.PdfiumError):
+            pypdfium2.PdfDocument(b"no PDF")
         try:
             document = cast("_Document", pypdfium2.PdfDocument(path))
         except pypdfium2.PdfiumError as error:

@@ -69,6 +69,19 @@ def test_a_cut_passage_is_not_quoted_beyond_its_last_whole_sentence() -> None:
     assert quotes_in(answer) == ["The farm lies on Elk Hill, above the river and the road."]
 
 
+def test_documents_are_searched_further_while_the_evidence_is_weak() -> None:
+    weak = [passage(f"The captain came for tea on day {n} of the week.", n) for n in range(5)]
+    strong = passage("The captain lives at Gull House, above the harbour.", 6)
+    answer = Conversation(tools=ALL_TOOLS, finds={"search_document": [*weak, strong]}).send(
+        "Where does the captain live?"
+    )
+    assert answer is not None
+    assert answer.startswith('"The captain lives at Gull House')
+    chat = Conversation(tools=ALL_TOOLS, finds={"search_document": [strong, *weak]})
+    chat.send("Where does the captain live?")
+    assert len(chat.steps) == 2
+
+
 def test_at_most_three_quotes_none_twice() -> None:
     hits = [passage(f"The captain of ship {n} lived in port {n} of the harbour.", n) for n in range(5)]
     chat = Conversation(tools=ALL_TOOLS, finds={"search_document": hits, "archival_memory_search": hits})

@@ -146,6 +146,13 @@ def test_password_protection_of_a_kind_unknown_is_refused(make_pdf: MakePdf) -> 
     assert "protected" in refusal(path)
 
 
+def test_a_damaged_pdf_is_not_called_locked_because_the_one_before_was(make_pdf: MakePdf) -> None:
+    refusal(make_pdf([["Secret"]], "locked.pdf", locked=True))
+    path = make_pdf([["Hello"]])
+    path.write_bytes(path.read_bytes().replace(b"/Pages 2 0 R", b"/Pages 9 0 R"))
+    assert "damaged PDF" in refusal(path)
+
+
 def test_a_page_that_cannot_be_read_is_named(make_pdf: MakePdf) -> None:
     path = make_pdf([["One"], ["Two"]])
     path.write_bytes(path.read_bytes().replace(b"7 0 obj\n<< /Type /Page ", b"7 0 obj\n[] % /Type /Pag"))

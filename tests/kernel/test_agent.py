@@ -128,9 +128,7 @@ def test_steps_and_repeats_are_bounded(script: Script) -> None:
     with Agent.open("ada", model=script([searching])) as agent:
         turn = agent.send("Go.")
         assert (turn.stopped_by, turn.steps) == ("repeat", 3)
-    varied = [
-        {"calls": [call("conversation_search", query=f"x{i}", request_heartbeat=True)]} for i in range(60)
-    ]
+    varied = [{"calls": [call("conversation_search", query=f"x{i}", request_heartbeat=True)]} for i in range(60)]
     with Agent.open("bea", model=script(varied)) as agent:
         turn = agent.send("Go.")
         assert (turn.stopped_by, turn.steps) == ("steps", 50)

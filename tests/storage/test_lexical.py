@@ -37,7 +37,9 @@ def find() -> Iterator[Find]:
         match = match_query(query, [owner])
         if match is None:
             return []
-        return [texts[row[0]] for row in connection.execute("SELECT rowid FROM t WHERE t MATCH ? ORDER BY rank", (match,))]
+        return [
+            texts[row[0]] for row in connection.execute("SELECT rowid FROM t WHERE t MATCH ? ORDER BY rank", (match,))
+        ]
 
     yield run
     connection.close()

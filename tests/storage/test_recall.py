@@ -145,9 +145,7 @@ def test_an_agent_finds_only_its_own_words(recall: SqliteRecall, new_agent: Call
     assert other.read(1) == []
 
 
-def test_a_fork_shares_the_past_only(
-    recall: SqliteRecall, scope: Scope, fork: Callable[[Scope, int], Scope]
-) -> None:
+def test_a_fork_shares_the_past_only(recall: SqliteRecall, scope: Scope, fork: Callable[[Scope, int], Scope]) -> None:
     for text in ("shared fish", "old fish"):
         recall.append(said(text))
     branch = SqliteRecall(fork(scope, 1))
