@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memos.ports import LoopMode
+from memos.messages import LoopMode
 
 AgentName = Annotated[str | None, typer.Option("--agent", metavar="NAME", help="The agent meant [default: default].")]
 Model = Annotated[

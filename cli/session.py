@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memos.errors import AgentNotFound
-from memos.ports import LoopMode
+from memos.messages import LoopMode
 
 if TYPE_CHECKING:
     from memos.agent import Agent

@@ -16,8 +16,8 @@ from memos.documents.ingest import IngestReport, Progress, ingest
 from memos.errors import UsageError
 from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, TurnFinished, UserMessage
 from memos.hits import DocumentInfo, HitPage
-from memos.messages import Message
-from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder, LoopMode
+from memos.messages import LoopMode, Message
+from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder
 
 
 class Recall:

@@ -22,7 +22,8 @@ from memos.controller import Controller
 from memos.core_memory import CoreMemory
 from memos.errors import SettingsError
 from memos.pager import Pager, Thresholds, summary_cap_tokens
-from memos.ports import Backend, Block, Clock, Embedder
+from memos.ports import Backend, Clock, Embedder
+from memos.records import Block
 from memos.settings import DEFAULT_CONTEXT_TOKENS, Configuration, Settings
 from memos.storage.agents import AgentInfo, AgentRegistry
 from memos.storage.archival import SqliteArchival
@@ -218,7 +219,7 @@ def _outfit(
             system_prompt=prompts.system_prompt(settings.loop, compact=compact),
             tools=toolbox.schemas(settings.loop, compact=compact, told=told),
             budget=budget,
-            count_tokens=backend.count_tokens,
+            backend=backend,
             recall=memory.recall,
             state=memory.state,
             clock=memory.clock,

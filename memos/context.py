@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 from memos.errors import SettingsError
 from memos.events import ContextUsage
-from memos.messages import Message
-from memos.ports import Block, Clock, Page, RecallStore, StateStore, ToolSchema, Window
+from memos.messages import Message, ToolSchema
+from memos.ports import Backend, Clock, Page, RecallStore, StateStore
+from memos.records import Block, Window
 
 MESSAGE_OVERHEAD_TOKENS = 8
 """Added to each page for what a chat template wraps around a message. ChatML takes 5 at most, with the role."""
@@ -72,23 +73,24 @@ class MainContext:
         system_prompt: str,
         tools: tuple[ToolSchema, ...],
         budget: Budget,
-        count_tokens: Callable[[str], int],
+        backend: Backend,
         recall: RecallStore,
         state: StateStore,
         clock: Clock,
     ) -> None:
         self.budget = budget
         self.tools = tools
-        self._count = count_tokens
+        self._backend = backend
+        self._count = backend.count_tokens
+        self._system_prompt = system_prompt
         self._recall = recall
         self._state = state
         self._clock = clock
-        self._system = self._page("system", "system", self._controller_message("system", system_prompt))
-        self.functions_tokens = sum(count_tokens(_schema_text(tool)) for tool in tools)
         self._window = Window()
         self._queue: list[Page] = []
         self._head: list[Page] = []
         self._last_keys: tuple[str, ...] = ()
+        self._measure_fixed()
         self.reload()
 
     @property
@@ -112,15 +114,37 @@ class MainContext:
     def shrink(self, limit_tokens: int) -> None:
         """Believe in a smaller window from now on."""
         self.budget = choose_budget(limit_tokens, None)
-        self._queue = []
-        self.reload()
+        self._recount()
+
+    def sharpen(self) -> bool:
+        """Count exactly from now on; False when that was done before."""
+        if self._count == self._backend.count_exactly:
+            return False
+        self._count = self._backend.count_exactly
+        self._measure_fixed()
+        self._recount()
+        return True
 
     def refresh_core(self) -> None:
         """Render the newest blocks in the prefix: right where the prefix changes anyway."""
-        newest = max((block.version for block in self._state.blocks()), default=0)
+        newest = self.newest_core()
         if newest != self._window.core_version:
             self._state.move_window(replace(self._window, core_version=newest), "core memory rendered anew")
             self.reload()
+
+    def newest_core(self) -> int:
+        """The newest block version there is."""
+        return max((block.version for block in self._state.blocks()), default=0)
+
+    def compile_past(self, window: Window, head_id: int) -> tuple[Page, ...]:
+        """The pages of a prompt as they were with that window when the log ended at `head_id`."""
+        queue = self._recall.read(window.first_id, head_id)
+        return (*self._compile_head(window), *(self.message_page(message) for message in queue))
+
+    def measure(self, window: Window) -> int:
+        """Tokens the prompt would take with another window."""
+        pages = self.compile_past(window, self._recall.last_id())
+        return sum(page.tokens for page in pages) + self.functions_tokens
 
     def refresh(self) -> None:
         """Append what the log has gained."""
@@ -145,6 +169,15 @@ class MainContext:
         return self._page(f"message:{message.id}:head", "queue", self._head_of(message))
 
     # ------------------------------------------------------------ parts
+
+    def _measure_fixed(self) -> None:
+        system = self._controller_message("system", self._system_prompt)
+        self._system = self._page("system", "system", system)
+        self.functions_tokens = sum(self._count(_schema_text(tool)) for tool in self.tools)
+
+    def _recount(self) -> None:
+        self._head, self._queue = [], []
+        self.reload()
 
     def _compile_head(self, window: Window) -> list[Page]:
         head = [self._system, self._kept(f"core:{window.core_version}", lambda: self._core_page(window.core_version))]

@@ -34,9 +34,10 @@ from memos.events import (
     Turn,
     TurnFinished,
 )
-from memos.messages import Kind, Message, ToolCall, Usage, sent_text
+from memos.messages import Kind, LoopMode, Message, ToolCall, Usage, sent_text
 from memos.pager import Pager
-from memos.ports import Backend, Clock, Delta, LoopMode, OpenTurn, RecallStore, Reply, Request, StateStore, StepRecord
+from memos.ports import Backend, Clock, Delta, RecallStore, Reply, Request, StateStore
+from memos.records import OpenTurn, StepRecord
 from memos.tooling import Outcome, Toolbox, ToolContext
 from memos.turns import fold
 

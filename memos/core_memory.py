@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from memos.errors import Refusal, UsageError
-from memos.ports import Block, StateStore
+from memos.ports import StateStore
+from memos.records import Block
 
 CountTokens = Callable[[str], int]
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from memos.messages import Message, ToolCall
-from memos.ports import LoopMode
+from memos.messages import LoopMode, Message, ToolCall
 from memos.tooling import requests_heartbeat
 
 REPEATS = 3

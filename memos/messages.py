@@ -17,6 +17,9 @@ Kind = Literal[
 ]
 """What a message is to memos; its role is only what a model's template calls it."""
 
+LoopMode = Literal["heartbeat", "native"]
+"""How an agent runs: it speaks by send_message alone, or plain text is its reply."""
+
 Status = Literal["ok", "failed", "interrupted", "partial"]
 
 SPOKEN_KINDS: frozenset[Kind] = frozenset({"user_message", "reply"})
@@ -34,6 +37,16 @@ class ToolCall:
     name: str
     arguments: str
     """The raw argument text: JSON when the model behaved, anything when it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSchema:
+    """A function as a model is told of it."""
+
+    name: str
+    description: str
+    parameters: dict[str, object]
+    """JSON schema of the arguments object."""
 
 
 @dataclass(frozen=True, slots=True)

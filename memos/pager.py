@@ -9,14 +9,13 @@ Source: MemGPT, arXiv 2310.08560, §2.2 (queue manager); thresholds in memgpt te
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from memos.context import Budget, MainContext, Prompt
-from memos.errors import BackendError
+from memos.errors import BackendError, UsageError
 from memos.events import Flushed
-from memos.messages import Message
-from memos.ports import Backend, Clock, Page, RecallStore, StateStore, Window
-from memos.summaries import summarise_by_extraction, summarise_with_model
+from memos.ports import Backend, Clock, Page, RecallStore, StateStore
+from memos.records import Receipt, Window
+from memos.summaries import SummaryJob, summarise_apart, summarise_by_extraction, summarise_in_place
 
 SUMMARY_FRACTION = 0.1
 """The summary's cap, as a share of the budget …"""
@@ -62,12 +61,16 @@ class Pager:
 
     def needs_warning(self, prompt: Prompt) -> bool:
         """Once per period: the share is passed and no warning stands in the queue since the last flush."""
-        budget = self._context.budget.available_tokens
-        if prompt.usage.used_tokens < self._thresholds.warn * budget:
+        if prompt.usage.used_tokens < self._warn_tokens():
             return False
+        if self._context.sharpen():
+            return self.needs_warning(self._context.compile())
         receipt_id = self._context.window.receipt_id
         since = self._state.receipt(receipt_id).at_message_id if receipt_id is not None else 0
         return not any(page.message.kind == "pressure" and page.message.id > since for page in self._context.queue)
+
+    def _warn_tokens(self) -> int:
+        return int(self._thresholds.warn * self._context.budget.available_tokens)
 
     def fit(self, opening_id: int) -> tuple[Prompt, list[Flushed]]:
         """The prompt to send now, after as many flushes as it takes.
@@ -80,6 +83,8 @@ class Pager:
             budget = self._context.budget.available_tokens
             if prompt.usage.used_tokens < self._thresholds.flush * budget:
                 return prompt, flushed
+            if self._context.sharpen():
+                continue
             receipt = self.flush(opening_id)
             if receipt is None:
                 if prompt.usage.used_tokens <= budget:
@@ -92,67 +97,78 @@ class Pager:
 
     def flush(self, opening_id: int) -> Flushed | None:
         """Evict the oldest part of the queue and summarise it; None when there is nothing to gain."""
-        queue = self._context.queue
-        evicted = choose_evicted(queue, self._thresholds.evict)
+        prompt = self._context.compile()
+        evicted = choose_evicted(self._context.queue, self._thresholds.evict, opening_id)
         if not evicted:
             return None
         before = self._context.window
-        old = self._state.receipt(before.receipt_id).summary if before.receipt_id is not None else ""
-        messages = [page.message for page in evicted]
-        summary, model = self._summarise(old, self._whole(messages))
-        last_id = messages[-1].id
-        pinned = opening_id if opening_id <= last_id else None
+        first_id, last_id = evicted[0].message.id, evicted[-1].message.id
         freed = sum(page.tokens for page in evicted)
+        old = self._state.receipt(before.receipt_id).summary if before.receipt_id is not None else ""
+        # A summary larger than half of what it replaces would gain too little to be worth its loss of detail.
+        cap = min(summary_cap_tokens(self._context.budget), (freed + prompt.usage.summary_tokens) // 2)
+        job = SummaryJob(old, self._recall.read(first_id, last_id), cap, self._clock.now())
+        summary, model = self._summarise(job, prompt)
         with self._state.transaction():
             receipt = self._state.add_receipt(
-                first_id=messages[0].id,
+                first_id=first_id,
                 last_id=last_id,
                 summary=summary,
                 replaced_id=before.receipt_id,
                 freed_tokens=freed,
                 model=model,
             )
-            newest = max((block.version for block in self._state.blocks()), default=0)
-            self._state.move_window(Window(last_id + 1, pinned, receipt.id, newest), "flush")
+            pinned = opening_id if opening_id <= last_id else None
+            self._state.move_window(Window(last_id + 1, pinned, receipt.id, self._context.newest_core()), "flush")
         self._context.reload()
-        return Flushed(receipt.id, receipt.first_id, receipt.last_id, freed)
+        return Flushed(receipt.id, first_id, last_id, freed)
 
-    def _whole(self, messages: list[Message]) -> list[Message]:
-        """The messages as the log holds them: a page may show only a head."""
-        return self._recall.read(messages[0].id, messages[-1].id)
+    def undo(self) -> Receipt:
+        """Take the newest flush back: its messages return to the queue, its summary gives way to the one before.
 
-    def _summarise(self, old: str, messages: list[Message]) -> tuple[str, str]:
-        budget = self._context.budget.available_tokens
-        cap = summary_cap_tokens(self._context.budget)
-        if self._backend.writes_summaries:
-            text = summarise_with_model(
-                self._backend,
-                prompt=self._summary_prompt,
-                old_summary=old,
-                messages=messages,
-                room_tokens=budget,
-                cap_tokens=cap,
-                now=self._now(),
+        Raises `UsageError` when there is none, or when the result would reach the flush threshold.
+        """
+        before = self._context.window
+        if before.receipt_id is None:
+            raise UsageError("There is no flush to undo.")
+        receipt = self._state.receipt(before.receipt_id)
+        restored = Window(receipt.first_id, None, receipt.replaced_id, self._context.newest_core())
+        used = self._context.measure(restored)
+        room = int(self._thresholds.flush * self._context.budget.available_tokens)
+        if used >= room:
+            raise UsageError(
+                f"Undoing flush {receipt.id} lacks {used - room + 1} tokens of room; page in a part of it instead: "
+                f"messages {receipt.first_id} to {receipt.last_id}."
             )
-            if text is not None:
+        self._state.move_window(restored, f"undo of flush {receipt.id}")
+        self._context.reload()
+        return receipt
+
+    def _summarise(self, job: SummaryJob, prompt: Prompt) -> tuple[str, str]:
+        """The summary and who wrote it."""
+        budget = self._context.budget.available_tokens
+        if self._backend.writes_summaries:
+            text = summarise_in_place(self._backend, job, prompt.pages, prompt.tools, self._room_after(prompt))
+            text = text or summarise_apart(self._backend, job, self._summary_prompt, budget)
+            if text:
                 return text, self._backend.spec
-        count = self._backend.count_tokens
-        return summarise_by_extraction(old, messages, cap_tokens=cap, count_tokens=count), "extractive"
+        return summarise_by_extraction(job, self._backend.count_tokens), "extractive"
 
-    def _now(self) -> datetime:
-        return self._clock.now()
+    def _room_after(self, prompt: Prompt) -> int:
+        return self._context.budget.available_tokens - prompt.usage.used_tokens
 
 
-def choose_evicted(queue: list[Page], fraction: float) -> list[Page]:
+def choose_evicted(queue: list[Page], fraction: float, opening_id: int) -> list[Page]:
     """The oldest pages that make up at least `fraction` of the queue, cut only between steps.
 
-    A reply and the results of its calls are one step; the last step stays.
+    What stays: the last step of the turn that message `opening_id` opened, and all after it; before
+    its first step, the opening event.
     """
     steps = split_steps(queue)
     wanted = fraction * sum(page.tokens for page in queue)
     evicted: list[Page] = []
     taken = 0
-    for step in steps[:-1]:
+    for step in steps[: _last_step(steps, opening_id)]:
         if taken >= wanted:
             break
         evicted += step
@@ -161,11 +177,26 @@ def choose_evicted(queue: list[Page], fraction: float) -> list[Page]:
 
 
 def split_steps(queue: list[Page]) -> list[list[Page]]:
-    """Group so that a reply and its results are never parted; any other message stands alone."""
+    """Group so that a reply and its results are never parted, whatever came between them."""
     steps: list[list[Page]] = []
+    step_of_call: dict[str, int] = {}
     for page in queue:
-        if page.message.kind == "result" and steps:
-            steps[-1].append(page)
-        else:
-            steps.append([page])
+        message = page.message
+        owner = step_of_call.get(message.call_id or "")
+        if message.kind == "result" and owner is not None:
+            steps[owner:] = [[page for step in steps[owner:] for page in step] + [page]]
+            continue
+        steps.append([page])
+        step_of_call.update((call.id, len(steps) - 1) for call in message.calls)
     return steps
+
+
+def _last_step(steps: list[list[Page]], opening_id: int) -> int:
+    """The index of the first step that must stay."""
+    for index in range(len(steps) - 1, -1, -1):
+        first = steps[index][0].message
+        if first.id == opening_id or (first.kind == "reply" and first.id > opening_id):
+            return index
+        if first.id < opening_id:
+            return index + 1
+    return 0 if not steps else len(steps) - 1

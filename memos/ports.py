@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from memos.hits import DocumentInfo, HitPage, Passage, TextSpan
-from memos.messages import Message, ToolCall, Usage
+from memos.messages import LoopMode, Message, ToolCall, ToolSchema, Usage
+from memos.records import Block, Chunk, OpenTurn, Receipt, StepRecord, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,19 +23,8 @@ if TYPE_CHECKING:
 
 # ---------------------------------------------------------------- models
 
-LoopMode = Literal["heartbeat", "native"]
 Section = Literal["system", "core", "summary", "queue"]
 Purpose = Literal["turn", "summary"]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSchema:
-    """A function as a model is told of it."""
-
-    name: str
-    description: str
-    parameters: dict[str, object]
-    """JSON schema of the arguments object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +96,11 @@ class Backend(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of `text`: exact, or never less than the truth where the tokenizer is unknown."""
+        """Tokens of `text`, at once: exact, or on the safe side of an estimate."""
+        ...
+
+    def count_exactly(self, text: str) -> int:
+        """The same, as near to the truth as can be; asked only when the window gets tight, since it may load much."""
         ...
 
     def complete(self, request: Request) -> Iterator[Delta | Reply]:
@@ -220,76 +214,6 @@ class DocumentStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The whole state of paging: what is in context now."""
-
-    first_id: int = 1
-    """The queue is the log from here to its head."""
-    pinned_id: int | None = None
-    """The event that opened the running turn, when the turn has pushed it out of the queue."""
-    receipt_id: int | None = None
-    """The receipt whose summary stands in slot 0."""
-    core_version: int = 0
-    """The newest block version rendered in the prefix (write-back: later ones are seen in the queue)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block of core memory in one of its versions."""
-
-    label: str
-    value: str
-    limit_tokens: int
-    description: str = ""
-    read_only: bool = False
-    version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What one flush did: which messages the summary now covers."""
-
-    id: int
-    first_id: int
-    last_id: int
-    summary: str
-    replaced_id: int | None
-    freed_tokens: int
-    model: str
-    """The model that wrote the summary, or "extractive"."""
-    at_message_id: int
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTurn:
-    """A turn that was accepted and has not yielded yet."""
-
-    opening_id: int
-    idempotency_key: str | None = None
-    stopped_by: str | None = None
-    """None while the turn runs (or was cut off by a crash)."""
-    last_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StepRecord:
-    """What one inference was asked and what it took. With the log, its request can be made again."""
-
-    model: str
-    loop: LoopMode
-    system: str
-    tools: tuple[ToolSchema, ...]
-    head_id: int
-    """The newest message in the request."""
-    limit_tokens: int
-    reserve_tokens: int
-    usage: Usage
-    cost_micros: int = 0
-    """Millionths of the currency that the price settings are in."""
-
-
 class StateStore(Protocol):
     """Window, blocks, receipts, turns of one agent, and the transaction all stores share."""
 
@@ -350,19 +274,6 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Aware, in the agent's time zone."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of a document's extracted text; the chunks in order are the text, nothing left out."""
-
-    text: str
-    char_start: int
-    char_end: int
-    line_start: int
-    line_end: int
-    """Exclusive: the line after the last one this chunk touches."""
-    page: int | None = None
 
 
 class Library(Protocol):

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memos.errors import SettingsError
-from memos.ports import LoopMode
+from memos.messages import LoopMode
 
 Origin = Literal["flag", "environment", "project file", "user settings", "default"]
 
@@ -172,10 +172,17 @@ def write_setting(path: Path, name: str, value: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items()), encoding="utf-8")
+        temporary.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in values.items()), encoding="utf-8")
         temporary.replace(path)
+    except UnicodeEncodeError:
+        raise SettingsError(f"{name}: {value!r} holds characters that no file can hold.") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written ({error.strerror}); check the folder's permissions.") from None
+
+
+def _toml(value: object) -> str:
+    """JSON's numbers and strings are TOML's, but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def trust(paths: Paths, project_file: Path) -> None:

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, Validation
 
 from memos.core_memory import CoreMemory
 from memos.errors import MemosError, Refusal, UsageError
-from memos.messages import SEND_MESSAGE, ToolCall, parse_object
-from memos.ports import ArchivalStore, Clock, DocumentStore, LoopMode, RecallStore, StateStore, ToolSchema
+from memos.messages import SEND_MESSAGE, LoopMode, ToolCall, ToolSchema, parse_object
+from memos.ports import ArchivalStore, Clock, DocumentStore, RecallStore, StateStore
 
 Effect = Literal["read", "memory", "external"]
 """read: changes nothing. memory: writes memos' own stores, so effect and result commit together.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from memos.ports import LoopMode
+from memos.messages import LoopMode
 
 COMPACT_BELOW_TOKENS = 8192
 """Windows smaller than this get compact prompts and functions."""

@@ -41,7 +41,8 @@ def ids(connection: sa.Connection, agent_id: int) -> tuple[int, ...]:
 def find(connection: sa.Connection, name: str, agent_id: int | None = None) -> DocumentInfo | None:
     """By path, else by file name, else by a part of the path, whatever the case; None unless it fits one document."""
     query = sa.select(_S.path, _S.document_id).join_from(schema.sources, schema.documents).where(_D.whole)
-    paths: dict[str, int] = dict(connection.execute(_readable(query, agent_id).order_by(_S.path)).tuples().all())
+    found = connection.execute(_readable(query, agent_id).order_by(_S.path))
+    paths = {row.path: row.document_id for row in found}
     wanted = name.strip().casefold()
     if name not in paths and not wanted:
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -18,11 +18,13 @@ from memos.storage.scope import Scope
 from memos.storage.search import Reach, search_passages
 from memos.storage.vectors import VectorIndex
 
+if TYPE_CHECKING:
+    _Row = sa.Row[*tuple[Any, ...]]
+
 READ_PASSAGES = 16
 """Read at a time: about what a window of a document touches."""
 
 _P = schema.passages.c
-_Row = sa.Row[*tuple[Any, ...]]
 _DOCUMENT = sa.bindparam("document", type_=sa.Integer)
 _ORDINAL = sa.bindparam("ordinal", type_=sa.Integer)
 _COLUMNS = (_P.ordinal, _P.text, _P.page, _P.line_start, _P.line_end, _P.char_start, _P.char_end)

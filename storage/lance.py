@@ -113,8 +113,11 @@ class VectorTable:
     @_translated
     def compact(self) -> None:
         """Merge small files when there are many, and drop what no search can still be reading."""
-        if self._table.stats()["fragment_stats"]["num_fragments"] > MAX_FRAGMENTS:
+        if self.fragments() > MAX_FRAGMENTS:
             self._table.optimize(cleanup_older_than=OLD_VERSIONS_KEPT)
+
+    def fragments(self) -> int:
+        return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
 
 @_translated

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from memos.errors import StorageError
 from memos.hits import DocumentInfo
-from memos.ports import Chunk, Clock
+from memos.ports import Clock
+from memos.records import Chunk
 from memos.storage import catalogue, lexical, schema
 from memos.storage.database import Database
 from memos.storage.scope import to_micros

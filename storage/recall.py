@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -18,7 +18,9 @@ from memos.messages import SPOKEN_KINDS, Message, ToolCall
 from memos.storage import lexical, schema
 from memos.storage.scope import Scope, from_micros, offset_minutes, on_timeline, to_micros
 
-_Row = sa.Row[*tuple[Any, ...]]
+if TYPE_CHECKING:
+    _Row = sa.Row[*tuple[Any, ...]]
+
 _M = schema.messages.c
 _FTS = sa.table("messages_fts", sa.column("rowid", sa.Integer), sa.column("rank", sa.Float))
 _FIRST, _LAST = sa.bindparam("first", type_=sa.Integer), sa.bindparam("last", type_=sa.Integer)

@@ -13,7 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from memos.errors import UsageError
-from memos.ports import Block, OpenTurn, Receipt, StepRecord, ToolSchema, Window
+from memos.messages import ToolSchema
+from memos.records import Block, OpenTurn, Receipt, StepRecord, Window
 from memos.storage import schema
 from memos.storage.scope import Row, Scope, from_micros, on_timeline, to_micros
 
@@ -68,6 +69,7 @@ class SqliteState:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._database = scope.database
+        self._outfit_known: tuple[str, tuple[ToolSchema, ...], int] | None = None
         self._whose: dict[str, object] = {"agent": scope.agent_id, "timeline": scope.timeline_id}
 
     @contextmanager
@@ -228,13 +230,17 @@ class SqliteState:
 
     def _outfit(self, connection: sa.Connection, system: str, tools: tuple[ToolSchema, ...]) -> int:
         """The id of this pair of system prompt and functions; each is stored once."""
+        if self._outfit_known is not None and self._outfit_known[:2] == (system, tools):
+            return self._outfit_known[2]
         functions = json.dumps([asdict(tool) for tool in tools], ensure_ascii=False)
         digest = hashlib.sha256(f"{system}\0{functions}".encode()).hexdigest()
         outfits = schema.outfits.c
         found = connection.scalar(sa.select(outfits.id).where(outfits.hash == digest))
         if found is None:
             values = {"hash": digest, "system": system, "functions": functions}
-            found = connection.execute(sa.insert(schema.outfits).returning(outfits.id), values).scalar_one()
+            return int(connection.execute(sa.insert(schema.outfits).returning(outfits.id), values).scalar_one())
+        # Only what stood there before: a new row may yet be rolled back.
+        self._outfit_known = (system, tools, int(found))
         return int(found)
 
     def start_effect(self, message_id: int, call_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memos.core_memory import appended, replaced
 from memos.errors import Refusal
-from memos.ports import Block
+from memos.records import Block
 from memos.tooling import ToolContext, effect
 
 

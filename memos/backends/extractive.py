@@ -27,7 +27,7 @@ from memos.backends.reading import (
 )
 from memos.messages import SEND_MESSAGE, ToolCall, Usage, parse_object
 from memos.ports import Delta, Reply, Request
-from memos.tokens import EstimateCounter
+from memos.tokens import estimate_tokens
 
 CORE_NOTE_CHARS = 240
 """A longer note goes to archival memory; core memory is small and always in view."""
@@ -73,12 +73,12 @@ class ExtractiveBackend:
     context_tokens: int | None = None
     writes_summaries = False
 
-    def __init__(self) -> None:
-        self._counter = EstimateCounter()
-
     def count_tokens(self, text: str) -> int:
-        """The estimate for an unknown tokenizer: nothing here depends on it but the budget."""
-        return self._counter.count(text)
+        """Its tokenizer is the estimate, so what it counts is exact."""
+        return estimate_tokens(text)
+
+    def count_exactly(self, text: str) -> int:
+        return self.count_tokens(text)
 
     def complete(self, request: Request) -> Iterator[Delta | Reply]:
         """Decide the next step from what stands after the last user message; keeps no state."""

@@ -20,7 +20,7 @@ from memos.backends.rendering import Json, render_messages, render_tools
 from memos.errors import ConnectionFailed, SettingsError
 from memos.messages import parse_object
 from memos.ports import Delta, Reply, Request
-from memos.tokens import EstimateCounter
+from memos.tokens import EstimateCounter, O200kCounter
 
 if TYPE_CHECKING:
     from openai import Omit, OpenAI, Stream
@@ -65,6 +65,10 @@ class OpenAIBackend:
 
     def count_tokens(self, text: str) -> int:
         return self._counter.count(text)
+
+    def count_exactly(self, text: str) -> int:
+        """By the vocabulary of OpenAI's models; of a model behind another URL only the estimate is known."""
+        return self.count_tokens(text) if self._base_url is not None else O200kCounter().count(text)
 
     def complete(self, request: Request) -> Iterator[Delta | Reply]:
         """Stream a completion.

@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from itertools import takewhile
 
-from memos.messages import SEND_MESSAGE, Message, ToolCall, parse_object
-from memos.ports import Request, ToolSchema
+from memos.messages import SEND_MESSAGE, Message, ToolCall, ToolSchema, parse_object
+from memos.ports import Request
 
 Json = dict[str, object]
 

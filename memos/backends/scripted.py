@@ -71,6 +71,9 @@ class ScriptedBackend:
         """Its tokenizer is the estimate, so what it counts is exact."""
         return estimate_tokens(text)
 
+    def count_exactly(self, text: str) -> int:
+        return self.count_tokens(text)
+
     def complete(self, request: Request) -> Iterator[Delta | Reply]:
         """Answer with the next element."""
         element = self._next_element(request.purpose)

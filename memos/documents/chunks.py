@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Protocol
 
 from memos.documents.sections import Section
-from memos.ports import Chunk
+from memos.records import Chunk
 
 CHUNK_LIMIT_CHARACTERS = 800
 """About 130 words: short enough to quote whole, and five hits of a search stay near 1,000 tokens;

@@ -19,7 +19,8 @@ from memos.documents.paths import expand
 from memos.documents.sections import Section, printable, problem, reading, require_regular
 from memos.errors import DocumentError
 from memos.hits import DocumentInfo
-from memos.ports import Chunk, Library
+from memos.ports import Library
+from memos.records import Chunk
 
 BATCH_CHUNKS = 256
 """Handed to the library at a time: about 150 kB of text, so that its transactions stay short."""

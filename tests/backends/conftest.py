@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 from support.stub_openai import Policy, Reply, StubServer
 
-from memos.messages import Message, Role, ToolCall
-from memos.ports import LoopMode, Page, Purpose, Request, ToolSchema
+from memos.messages import LoopMode, Message, Role, ToolCall, ToolSchema
+from memos.ports import Page, Purpose, Request
 
 NOON = datetime(2024, 5, 4, 12, tzinfo=UTC)
 KINDS = {"system": "system_alert", "user": "user_message", "assistant": "reply", "tool": "result"}

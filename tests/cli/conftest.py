@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.program import Program
+from support.program import Program, ProgramInside
 
 
 @pytest.fixture
 def memos(home: Path) -> Program:
     """Runs `memos` with arguments; its home does not exist yet."""
     return Program(Path.cwd(), home)
+
+
+@pytest.fixture
+def memos_inside(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The same without a process of its own."""
+    return ProgramInside(Path.cwd(), home, monkeypatch, capsys)
 
 
 @pytest.fixture

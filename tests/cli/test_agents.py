@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from support.program import Program
 
 FIELDS = ["name", "created_at", "last_active_at", "messages", "passages", "documents", "scratch"]
+
+
+@pytest.fixture
+def memos(memos_inside: Program) -> Program:
+    return memos_inside
 
 
 def names(memos: Program) -> list[str]:

@@ -11,6 +11,11 @@ from support.program import Program, Result
 CUT_PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nthis is where the rest was\n"
 
 
+@pytest.fixture
+def memos(memos_inside: Program) -> Program:
+    return memos_inside
+
+
 def check_refused(result: Result, code: int, *words: str) -> None:
     assert result.code == code, result.err
     assert result.out == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from support.program import Program
+from support.program import TIMEOUT_S, Program
 
 Script = Callable[[list[dict[str, object]]], str]
 
@@ -68,12 +67,16 @@ def test_a_conversation_at_a_terminal(memos: Program, script: Script) -> None:
         command, stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=memos.folder
     ) as process:
         os.close(slave)
-        screen = read_until(master, "> ")
-        os.write(master, b"half a line\x03")
-        os.write(master, b"my secret\r")
-        screen += read_until(master, "Ada.")
-        os.write(master, b"\x04")
-        assert process.wait(60) == 0
+        try:
+            wait_for_prompt(master)
+            os.write(master, b"half a line\x03")
+            os.write(master, b"my secret\r")
+            screen = read_until(master, "Ada.")
+            wait_for_prompt(master)
+            os.write(master, b"\x04")
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()
     os.close(master)
 
     assert "agent default" in screen
@@ -84,12 +87,23 @@ def test_a_conversation_at_a_terminal(memos: Program, script: Script) -> None:
     assert history.stat().st_mode & 0o777 == 0o600
 
 
-def read_until(descriptor: int, wanted: str, timeout_s: float = 60) -> str:
+def wait_for_prompt(descriptor: int) -> None:
+    """Until the line editor reads the keys; before, Ctrl-C and Ctrl-D would go to the terminal itself."""
+    import termios
+
+    until = time.monotonic() + TIMEOUT_S
+    while termios.tcgetattr(descriptor)[3] & termios.ICANON:
+        if time.monotonic() > until:
+            raise AssertionError(f"no prompt in {TIMEOUT_S} s")
+        time.sleep(0.02)
+
+
+def read_until(descriptor: int, wanted: str) -> str:
     """What appears on the terminal up to the wanted text."""
-    seen, until = b"", time.monotonic() + timeout_s
-    while not re.search(re.escape(wanted), seen.decode(errors="replace")):
+    seen, until = b"", time.monotonic() + TIMEOUT_S
+    while wanted.encode() not in seen:
         ready, _, _ = select.select([descriptor], [], [], max(0, until - time.monotonic()))
         if not ready:
-            raise AssertionError(f"{wanted!r} did not appear in {timeout_s} s: {seen!r}")
+            raise AssertionError(f"{wanted!r} did not appear in {TIMEOUT_S} s: {seen!r}")
         seen += os.read(descriptor, 4096)
     return seen.decode(errors="replace")

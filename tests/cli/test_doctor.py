@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.program import Program
 
 KEY = "sk-a-very-secret-key"
+
+
+@pytest.fixture
+def memos(memos_inside: Program) -> Program:
+    return memos_inside
 
 
 def checks(memos: Program, *arguments: str, code: int = 0, **variables: str) -> dict[str, Any]:

@@ -113,7 +113,8 @@ def test_a_folder_with_one_bad_file_is_no_failure(memos: Program, reef: Path) ->
     assert "picture.png" in loaded.err
 
 
-def test_search_looks_where_it_is_told(memos: Program, reef: Path) -> None:
+def test_search_looks_where_it_is_told(memos_inside: Program, reef: Path) -> None:
+    memos = memos_inside
     memos("ingest", "reef.txt")
     memos("send", "Remember that my boat is called Queensland Star.")
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.program import Program
+
+
+@pytest.fixture
+def memos(memos_inside: Program) -> Program:
+    return memos_inside
 
 
 def shown(memos: Program, *arguments: str, **variables: str) -> dict[str, Any]:

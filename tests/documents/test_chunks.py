@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from memos.documents.chunks import BLOCK_LIMIT_CHARACTERS, CHUNK_LIMIT_CHARACTERS, split
 from memos.documents.sections import Section
-from memos.ports import Chunk
+from memos.records import Chunk
 
 ANY_TEXT = st.text(st.one_of(st.characters(), st.sampled_from("\n\n \t.#|`*-\r\ud800\u0301")), max_size=300)
 

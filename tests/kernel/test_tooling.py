@@ -82,9 +82,9 @@ def test_functions_that_cannot_be_described_are_refused() -> None:
     def undocumented(city: str) -> str:
         return city
 
-    def unhinted(city):  # type: ignore[no-untyped-def]  # pyright: ignore
+    def unhinted(city):  # type: ignore[no-untyped-def] # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
         """Look."""
-        return city  # pyright: ignore
+        return city  # pyright: ignore[reportUnknownVariableType]
 
     def starred(*cities: str) -> str:
         """Look."""

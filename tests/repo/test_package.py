@@ -29,7 +29,7 @@ def files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             yield from files(path)
-        elif path.is_file() and (path.suffix in DATA_SUFFIXES or path.name == "NOTICE"):
+        elif path.is_file() and (path.suffix in DATA_SUFFIXES or path.name == "NOTICE" or folder.name == "ranks"):
             yield path
 
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from memos.hits import DocumentInfo
-from memos.ports import Chunk
+from memos.records import Chunk
 from memos.storage import schema
 from memos.storage.database import Database
 from memos.storage.embedder import StaticEmbedder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -37,7 +38,6 @@ def test_a_vector_is_the_mean_of_its_tokens_rows(embedder: StaticEmbedder) -> No
     vocabulary: dict[str, int] = json.loads((FOLDER / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     mean = rows[[vocabulary["blue"], vocabulary["sea"]]].astype(np.float64).mean(axis=0)
     assert np.allclose(both, mean / np.linalg.norm(mean), atol=1e-6)
-    assert np.allclose(np.cross(both[:3], both[:3]), 0)
     assert blue @ sea < 0.9
 
 
@@ -61,11 +61,7 @@ def test_any_string_can_be_embedded(embedder: StaticEmbedder) -> None:
 
 
 def test_the_conversion_rounds_with_one_scale(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("distil_embedder", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = _script()
     table = np.array([[0.5, -1.0], [0.25, 0.0], [2.0, 1.0]], np.float32)
     _save_model(tmp_path, table)
     (tmp_path / "out").mkdir()
@@ -76,25 +72,29 @@ def test_the_conversion_rounds_with_one_scale(tmp_path: Path) -> None:
 
 
 def test_the_conversion_refuses_a_table_that_does_not_fit(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("distil_embedder", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = _script()
     _save_model(tmp_path, np.ones((2, 2), np.float32))
     with pytest.raises(SystemExit, match="3 tokens, but 2 rows"):
         script.convert(tmp_path, tmp_path)
 
 
+def _script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("distil_embedder", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
 def _save_model(folder: Path, table: np.ndarray) -> None:
-    """A folder as model2vec saves it: three tokens, truncated at one."""
+    """A folder as model2vec saves it: three tokens, texts cut after one."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordPiece
 
-    tokenizer = Tokenizer(WordPiece({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
-    tokenizer.enable_truncation(1)
-    tokenizer.enable_padding()
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer = json.loads(Tokenizer(WordPiece({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]")).to_str())
+    cut = {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"truncation": cut}), "utf-8")
     entry = {"dtype": "F32", "shape": list(table.shape), "data_offsets": [0, table.nbytes]}
     header = json.dumps({"embeddings": entry}).encode()
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + table.tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -69,7 +70,7 @@ def test_read_takes_a_range(recall: SqliteRecall) -> None:
 
 
 def test_what_is_rolled_back_was_never_said(recall: SqliteRecall, scope: Scope) -> None:
-    with pytest.raises(KeyError), scope.database.write():
+    with contextlib.suppress(KeyError), scope.database.write():
         recall.append(said("lost trilobite"))
         assert recall.search("trilobite", limit=5).total == 1
         raise KeyError
@@ -79,7 +80,7 @@ def test_what_is_rolled_back_was_never_said(recall: SqliteRecall, scope: Scope) 
 
 def test_threads_get_ids_of_their_own(recall: SqliteRecall) -> None:
     with ThreadPoolExecutor(4) as pool:
-        ids = [message.id for message in pool.map(lambda number: recall.append(said(f"n{number}")), range(40))]
+        ids = [stored.id for stored in pool.map(recall.append, [said(f"n{number}") for number in range(40)])]
     assert sorted(ids) == list(range(1, 41))
     assert recall.search("n7", limit=5).total == 1
 

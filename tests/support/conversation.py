@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from memos.backends.extractive import ExtractiveBackend
 from memos.context import render_core
 from memos.hits import Hit, HitPage, render_page
-from memos.messages import SEND_MESSAGE, Message, Status, ToolCall, parse_object
-from memos.ports import Block, Delta, LoopMode, Page, Reply, Request, ToolSchema
+from memos.messages import SEND_MESSAGE, LoopMode, Message, Status, ToolCall, ToolSchema, parse_object
+from memos.ports import Delta, Page, Reply, Request
+from memos.records import Block
 
 NOW = datetime(2026, 11, 20, 10, 38, tzinfo=UTC)
 MEMORY_TOOLS = (

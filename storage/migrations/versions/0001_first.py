@@ -12,6 +12,7 @@ down_revision: str | None = None
 def upgrade() -> None:
     _create_agents()
     _create_log()
+    _create_turns()
     _create_paging()
     _create_core_memory()
     _create_documents()
@@ -65,37 +66,6 @@ def _create_agents() -> None:
 
 def _create_log() -> None:
     op.create_table(
-        "effects",
-        sa.Column("agent_id", sa.Integer(), nullable=False),
-        sa.Column("message_id", sa.Integer(), nullable=False),
-        sa.Column("call_id", sa.Text(), nullable=False),
-        sa.Column("started_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_effects_agent_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("agent_id", "message_id", "call_id", name=op.f("pk_effects")),
-    )
-    op.create_table(
-        "steps",
-        sa.Column("agent_id", sa.Integer(), nullable=False),
-        sa.Column("message_id", sa.Integer(), nullable=False),
-        sa.Column("model", sa.Text(), nullable=False),
-        sa.Column("prompt_tokens", sa.Integer(), nullable=False),
-        sa.Column("completion_tokens", sa.Integer(), nullable=False),
-        sa.Column("cached_tokens", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_steps_agent_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("agent_id", "message_id", name=op.f("pk_steps")),
-    )
-    op.create_table(
-        "turns",
-        sa.Column("agent_id", sa.Integer(), nullable=False),
-        sa.Column("opening_id", sa.Integer(), nullable=False),
-        sa.Column("idempotency_key", sa.Text()),
-        sa.Column("stopped_by", sa.Text()),
-        sa.Column("last_id", sa.Integer()),
-        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_turns_agent_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("agent_id", "opening_id", name=op.f("pk_turns")),
-        sa.UniqueConstraint("agent_id", "idempotency_key", name=op.f("uq_turns_agent_id_idempotency_key")),
-    )
-    op.create_table(
         "messages",
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("agent_id", sa.Integer(), nullable=False),
@@ -121,6 +91,56 @@ def _create_log() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_messages_agent_id_created_at"), "messages", ["agent_id", "created_at"], unique=False)
+
+
+def _create_turns() -> None:
+    op.create_table(
+        "outfits",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("system", sa.Text(), nullable=False),
+        sa.Column("functions", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outfits")),
+        sa.UniqueConstraint("hash", name=op.f("uq_outfits_hash")),
+    )
+    op.create_table(
+        "effects",
+        sa.Column("agent_id", sa.Integer(), nullable=False),
+        sa.Column("message_id", sa.Integer(), nullable=False),
+        sa.Column("call_id", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_effects_agent_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("agent_id", "message_id", "call_id", name=op.f("pk_effects")),
+    )
+    op.create_table(
+        "steps",
+        sa.Column("agent_id", sa.Integer(), nullable=False),
+        sa.Column("message_id", sa.Integer(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("loop", sa.Text(), nullable=False),
+        sa.Column("outfit_id", sa.Integer(), nullable=False),
+        sa.Column("head_id", sa.Integer(), nullable=False),
+        sa.Column("limit_tokens", sa.Integer(), nullable=False),
+        sa.Column("reserve_tokens", sa.Integer(), nullable=False),
+        sa.Column("prompt_tokens", sa.Integer(), nullable=False),
+        sa.Column("completion_tokens", sa.Integer(), nullable=False),
+        sa.Column("cached_tokens", sa.Integer(), nullable=False),
+        sa.Column("cost_micros", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_steps_agent_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["outfit_id"], ["outfits.id"], name=op.f("fk_steps_outfit_id")),
+        sa.PrimaryKeyConstraint("agent_id", "message_id", name=op.f("pk_steps")),
+    )
+    op.create_table(
+        "turns",
+        sa.Column("agent_id", sa.Integer(), nullable=False),
+        sa.Column("opening_id", sa.Integer(), nullable=False),
+        sa.Column("idempotency_key", sa.Text()),
+        sa.Column("stopped_by", sa.Text()),
+        sa.Column("last_id", sa.Integer()),
+        sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_turns_agent_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("agent_id", "opening_id", name=op.f("pk_turns")),
+        sa.UniqueConstraint("agent_id", "idempotency_key", name=op.f("uq_turns_agent_id_idempotency_key")),
+    )
 
 
 def _create_paging() -> None:
