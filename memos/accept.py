@@ -6,6 +6,7 @@ Only memos writes stamps: a user's text stands behind its own and cannot pose as
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from memos.events import EventIn, Heartbeat, Login, UserMessage
@@ -17,7 +18,7 @@ def to_message(event: EventIn, now: datetime) -> Message:
     stamp = now.strftime("%Y-%m-%d %H:%M")
     match event:
         case UserMessage(text, name):
-            return Message("user", "user_message", text, now, header=f"[{stamp} {name or 'user'}] ", name=name)
+            return Message("user", "user_message", text, now, header=f"[{stamp} {_shown(name)}] ", name=name)
         case Login(last_login):
             since = f"; the last one was {last_login:%Y-%m-%d %H:%M}" if last_login else ""
             return Message("user", "login", f"The user opened a session{since}.", now, header=f"[{stamp} login] ")
@@ -30,3 +31,8 @@ def to_message(event: EventIn, now: datetime) -> Message:
 def alert(kind: Kind, text: str, now: datetime) -> Message:
     """Something the controller tells the model."""
     return Message("user", kind, text, now, header=f"[{now:%Y-%m-%d %H:%M} system alert] ")
+
+
+def _shown(name: str | None) -> str:
+    """A speaker's name without what could end the stamp and begin another."""
+    return " ".join(re.sub(r"[\[\]]", " ", name or "").split()) or "user"

@@ -130,8 +130,8 @@ def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[C
         state=memory.state,
         clock=memory.clock,
         page_size=settings.search_page_size,
-        # Prose has four characters a token, dense text two; a result that takes more is spooled.
-        result_limit_chars=budget.spool_tokens * 3,
+        result_limit_tokens=budget.spool_tokens,
+        count_tokens=backend.count_tokens,
     )
     pager = Pager(
         context=context,

@@ -6,7 +6,7 @@ verbatim becomes a citation, with its true offsets; nothing is taken on the mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 
@@ -38,11 +38,10 @@ def find_citations(answer: str, runs: Iterable[ToolRun], documents: DocumentStor
     """The quotes of `answer` in the order it makes them."""
     found: list[tuple[int, Citation]] = []
     for span in shown_spans(runs, documents):
-        matcher = SequenceMatcher(None, answer, span.text, autojunk=False)
-        for block in matcher.get_matching_blocks():
-            citation = _cite(span, block.b, block.b + block.size)
+        for at, start, end in _matches(answer, span.text):
+            citation = _cite(span, start, end)
             if citation is not None:
-                found.append((block.a, citation))
+                found.append((at, citation))
     found.sort(key=lambda item: (item[0], -len(item[1].quote)))
     kept: list[Citation] = []
     for _, citation in found:
@@ -59,6 +58,23 @@ def shown_spans(runs: Iterable[ToolRun], documents: DocumentStore) -> list[TextS
             for span in _stored(shown, documents):
                 spans.setdefault((span.source, span.char_start), span)
     return list(spans.values())
+
+
+def _matches(answer: str, text: str) -> Iterator[tuple[int, int, int]]:
+    """Where the answer repeats the text: its position, and start and end in the text.
+
+    Longest first, then in what is left of the answer on either side; quotes may come in any order.
+    """
+    waiting = [(0, len(answer))]
+    matcher = SequenceMatcher(None, answer, text, autojunk=False)
+    while waiting:
+        lo, hi = waiting.pop()
+        if hi - lo < MIN_QUOTE_CHARS:
+            continue
+        match = matcher.find_longest_match(lo, hi)
+        if match.size >= MIN_QUOTE_CHARS:
+            yield match.a, match.b, match.b + match.size
+            waiting += [(lo, match.a), (match.a + match.size, hi)]
 
 
 def _stored(shown: dict[str, object], documents: DocumentStore) -> Sequence[TextSpan]:

@@ -17,6 +17,7 @@ from memos.events import ContextUsage
 from memos.messages import Message, ToolSchema
 from memos.ports import Backend, Clock, Page, RecallStore, StateStore
 from memos.records import Block, Window
+from memos.tokens import head_within
 
 MESSAGE_OVERHEAD_TOKENS = 8
 """Added to each page for what a chat template wraps around a message. ChatML takes 5 at most, with the role."""
@@ -42,11 +43,11 @@ class Budget:
 
 
 def choose_budget(limit_tokens: int, reserve_tokens: int | None) -> Budget:
-    """The reserve defaults to an eighth of the window, 4,096 at most.
+    """The reserve defaults to a tenth of the window, 4,096 at most.
 
     Raises `SettingsError` when the reserve leaves no room for a prompt.
     """
-    reserve = reserve_tokens if reserve_tokens is not None else min(4096, limit_tokens // 8)
+    reserve = reserve_tokens if reserve_tokens is not None else min(4096, limit_tokens // 10)
     if reserve > limit_tokens // 2:
         raise SettingsError(
             f"output_reserve_tokens ({reserve}) takes more than half of the window ({limit_tokens}): lower it."
@@ -221,10 +222,7 @@ class MainContext:
         if message.calls or message.thoughts:
             return _shorten_reply(message, self.budget.spool_tokens)
         text = message.text
-        shown = len(text)
-        room = self.budget.spool_tokens // 2
-        while shown > 0 and self._count(text[:shown]) > room:
-            shown = min(shown - 1, shown * room // max(1, self._count(text[:shown])))
+        shown = head_within(text, self.budget.spool_tokens // 2, self._count)
         note = (
             f"\n[Cut here: {len(text)} characters in all. "
             f"Read on with open_message(message_id={message.id}, start_char={shown}).]"

@@ -110,8 +110,14 @@ class Controller:
         known = self._state.turn_by_key(idempotency_key) if idempotency_key is not None else None
         last = self._state.last_turn()
         if last is not None and last.stopped_by is None:
-            yield from self._run(last.opening_id)
-            if known is not None and known.opening_id == last.opening_id:
+            asked = known is not None and known.opening_id == last.opening_id
+            try:
+                yield from self._run(last.opening_id)
+            except BackendError:
+                if asked:
+                    raise
+                # It ended by its error, and its event stays in view; what is said now must still be accepted.
+            if asked:
                 return
         if known is not None:
             yield TurnFinished(self._retold(known))

@@ -6,6 +6,7 @@ Offsets count characters of the extracted text from 0, lines count from 1, ends 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -88,18 +89,18 @@ class TextSpan:
     page: int | None
 
 
-def render_page(page: HitPage, *, number: int, size: int, text_limit_chars: int) -> str:
+def render_page(page: HitPage, *, number: int, size: int, clip: Callable[[str], str]) -> str:
     """A page of hits as a model reads it: a header, then one JSON object a line.
 
-    JSON keeps a hit's text inside its own quotation, whatever it says. A text longer than
-    `text_limit_chars` is cut and marked with "cut": true.
+    JSON keeps a hit's text inside its own quotation, whatever it says. `clip` gives the head of a
+    text that is to be shown; what it shortens is marked with "cut": true.
     """
     if not page.hits:
         return "No results." if page.total == 0 else f"No results on page {number}; {page.total} in all."
     first, last = page.offset + 1, page.offset + len(page.hits)
     pages = -(-page.total // size)
     lines = [f"Results {first}-{last} of {page.total} (page {number} of {pages})."]
-    lines += [json.dumps(_hit_fields(hit, text_limit_chars), ensure_ascii=False) for hit in page.hits]
+    lines += [json.dumps(_hit_fields(hit, clip), ensure_ascii=False) for hit in page.hits]
     return "\n".join(lines)
 
 
@@ -115,7 +116,7 @@ def parse_page(text: str) -> list[dict[str, object]]:
     return found
 
 
-def _hit_fields(hit: Hit, text_limit_chars: int) -> dict[str, object]:
+def _hit_fields(hit: Hit, clip: Callable[[str], str]) -> dict[str, object]:
     fields: dict[str, object] = {"tier": hit.tier, "id": hit.id}
     if hit.tier != "documents" and hit.created_at is not None:
         fields["time"] = hit.created_at.strftime("%Y-%m-%d %H:%M")
@@ -129,7 +130,7 @@ def _hit_fields(hit: Hit, text_limit_chars: int) -> dict[str, object]:
         fields["line"] = hit.line_start
     if hit.tags:
         fields["tags"] = list(hit.tags)
-    fields["text"] = hit.text[:text_limit_chars]
-    if len(hit.text) > text_limit_chars:
+    fields["text"] = clip(hit.text)
+    if fields["text"] != hit.text:
         fields["cut"] = True
     return fields

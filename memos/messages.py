@@ -95,6 +95,12 @@ class Message:
         return self.header + self.text
 
     @property
+    def whole(self) -> str:
+        """Everything it holds, as one text: thoughts, text, and each call as it was written."""
+        parts = [self.thoughts, self.text, *(f"{call.name}({call.arguments})" for call in self.calls)]
+        return "\n\n".join(part for part in parts if part)
+
+    @property
     def spoken(self) -> str:
         """What was said aloud: an event's words, a plain reply, the texts of send_message calls."""
         if self.kind not in SPOKEN_KINDS:

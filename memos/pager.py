@@ -17,7 +17,7 @@ from memos.ports import Backend, Clock, Page, RecallStore, StateStore
 from memos.records import Receipt, Window
 from memos.summaries import SummaryJob, summarise_apart, summarise_by_extraction, summarise_in_place
 
-SUMMARY_FRACTION = 0.1
+SUMMARY_FRACTION = 0.07
 """The summary's cap, as a share of the budget …"""
 SUMMARY_MAX_TOKENS = 500
 """… and in tokens."""

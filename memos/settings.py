@@ -54,7 +54,7 @@ class Settings(BaseModel):
     """Hits on a page of a search that the model makes."""
     timezone: str | None = None
     """IANA time zone of new agents (default: the machine's)."""
-    timeout_s: float = Field(default=120, gt=0)
+    timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False)
     """How long a model server may stay silent."""
     max_retries: int = Field(default=2, ge=0, le=20)
     """How often a request that may succeed later is repeated."""

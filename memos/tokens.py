@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
@@ -40,6 +41,14 @@ def estimate_tokens(text: str) -> int:
     rest, cjk_count = _CJK.subn(" ", text)
     rest, astral_count = _ASTRAL.subn(" ", rest)  # an emoji takes two tokens, a rare letter up to four
     return len(_PIECE.findall(rest)) + -(-cjk_count * 3 // 4) + 2 * astral_count
+
+
+def head_within(text: str, limit_tokens: int, count_tokens: Callable[[str], int]) -> int:
+    """How many characters of `text` may stand so that they count at most `limit_tokens`: near the most, never more."""
+    shown = len(text)
+    while shown > 0 and (size := count_tokens(text[:shown])) > limit_tokens:
+        shown = min(shown - 1, shown * limit_tokens // size)
+    return shown
 
 
 class EstimateCounter:

@@ -8,6 +8,7 @@ It knows no particular tool.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import typing
 from collections.abc import Callable, Collection, Iterable
@@ -20,6 +21,7 @@ from memos.core_memory import CoreMemory
 from memos.errors import MemosError, Refusal, UsageError
 from memos.messages import SEND_MESSAGE, LoopMode, ToolCall, ToolSchema, parse_object
 from memos.ports import ArchivalStore, Clock, DocumentStore, RecallStore, StateStore
+from memos.tokens import head_within
 
 Effect = Literal["read", "memory", "external"]
 """read: changes nothing. memory: writes memos' own stores, so effect and result commit together.
@@ -42,8 +44,15 @@ class ToolContext:
     clock: Clock
     page_size: int
     """Hits on a page of a search."""
-    result_limit_chars: int
-    """A result longer than this is spooled; tools that page should stay below."""
+    result_limit_tokens: int
+    """A result larger than this is spooled; tools that page should stay below."""
+    count_tokens: Callable[[str], int]
+
+    def clip(self, text: str, limit_tokens: int) -> str:
+        """The head of a text that takes at most so many tokens, also when it is quoted as JSON."""
+        return text[
+            : head_within(text, limit_tokens, lambda head: self.count_tokens(json.dumps(head, ensure_ascii=False)))
+        ]
 
 
 @dataclass(frozen=True, slots=True)

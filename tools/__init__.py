@@ -24,6 +24,7 @@ COMPACT_TOOLS: tuple[Callable[..., object], ...] = (
     core.core_memory_append,
     core.core_memory_replace,
     recall.conversation_search,
+    recall.open_message,
     archival.archival_memory_insert,
     archival.archival_memory_search,
 )

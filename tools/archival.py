@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from memos.errors import Refusal
-from memos.hits import render_page
 from memos.tooling import ToolContext, effect
-from memos.tools.recall import hit_limit_chars
+from memos.tools.recall import shown_page
 
 
 @effect("memory")
@@ -38,4 +37,4 @@ def archival_memory_search(
         raise Refusal("pages count from 1.")
     size = context.page_size
     found = context.archival.search(query, limit=size, offset=(page - 1) * size, tags=tags or [], source=source)
-    return render_page(found, number=page, size=size, text_limit_chars=hit_limit_chars(context))
+    return shown_page(context, found, page)

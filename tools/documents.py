@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from memos.errors import Refusal
-from memos.hits import DocumentInfo, TextSpan, render_page
+from memos.hits import DocumentInfo, TextSpan
 from memos.tooling import ToolContext, effect
-from memos.tools.recall import hit_limit_chars
+from memos.tools.recall import HEADER_TOKENS, HIT_FIELDS_TOKENS, shown_page
 
 LINES_SHOWN = 40
 
@@ -47,7 +47,7 @@ def search_document(context: ToolContext, query: str, document: str | None = Non
     name = _find(context, document).source if document else None
     size = context.page_size
     found = context.documents.search(query, limit=size, offset=(page - 1) * size, name=name)
-    return render_page(found, number=page, size=size, text_limit_chars=hit_limit_chars(context))
+    return shown_page(context, found, page)
 
 
 @effect("read")
@@ -71,7 +71,7 @@ def open_document(context: ToolContext, document: str, line: int | None = None, 
         if not 1 <= first <= info.lines:
             raise Refusal(f"{info.source} has lines 1 to {info.lines}.")
         span = context.documents.lines(info, first, LINES_SHOWN)
-    return _shown(info, span, context.result_limit_chars)
+    return _shown(context, info, span)
 
 
 def _find(context: ToolContext, name: str) -> DocumentInfo:
@@ -82,9 +82,10 @@ def _find(context: ToolContext, name: str) -> DocumentInfo:
     return found
 
 
-def _shown(info: DocumentInfo, span: TextSpan, limit_chars: int) -> str:
+def _shown(context: ToolContext, info: DocumentInfo, span: TextSpan) -> str:
     """A header, then the text as one JSON string: whatever it says, it stays inside its quotation."""
-    text = span.text[: max(200, limit_chars - 300)]
+    # Twice the room of a header: the source is named twice.
+    text = context.clip(span.text, context.result_limit_tokens - 2 * HEADER_TOKENS - HIT_FIELDS_TOKENS)
     line_end = span.line_end if len(text) == len(span.text) else span.line_start + text.count("\n") + 1
     where = f"page {span.page} of {info.pages}, " if span.page is not None else ""
     header = f"{info.source}, {where}lines {span.line_start}-{line_end - 1} of {info.lines}."

@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 
 from memos.errors import Refusal
-from memos.hits import render_page
+from memos.hits import HitPage, render_page
 from memos.tooling import ToolContext, effect
+
+HIT_FIELDS_TOKENS = 64
+"""Room for what stands around a hit's text: tier, id, time, source, line."""
+HEADER_TOKENS = 48
+"""Room for the line above a text that says what it is and how to read on."""
 
 
 @effect("read")
@@ -29,7 +34,7 @@ def conversation_search(
         start=_day(context, start) if start else None,
         end=_day(context, end) + timedelta(days=1) if end else None,
     )
-    return render_page(found, number=page, size=size, text_limit_chars=hit_limit_chars(context))
+    return shown_page(context, found, page)
 
 
 @effect("read")
@@ -46,7 +51,7 @@ def conversation_search_date(context: ToolContext, start_date: str, end_date: st
     if end <= start:
         raise Refusal("end_date lies before start_date; swap them.")
     found = context.recall.between(start, end, limit=size, offset=_offset(page, size))
-    return render_page(found, number=page, size=size, text_limit_chars=hit_limit_chars(context))
+    return shown_page(context, found, page)
 
 
 @effect("read")
@@ -60,17 +65,18 @@ def open_message(context: ToolContext, message_id: int, start_char: int = 0) -> 
     found = context.recall.read(message_id, message_id)
     if not found:
         raise Refusal(f"there is no message {message_id}.")
-    text = found[0].text or found[0].spoken
+    text = found[0].whole
     if not 0 <= start_char <= len(text):
         raise Refusal(f"message {message_id} has {len(text)} characters; start_char must lie within.")
-    end = min(len(text), start_char + context.result_limit_chars - 100)
+    end = start_char + len(context.clip(text[start_char:], context.result_limit_tokens - HEADER_TOKENS))
     more = f" Read on with start_char={end}." if end < len(text) else ""
     return f"Message {message_id}, characters {start_char}-{end} of {len(text)}.{more}\n{text[start_char:end]}"
 
 
-def hit_limit_chars(context: ToolContext) -> int:
-    """How much of one hit's text is shown, so that a page stays within the result's budget."""
-    return max(80, context.result_limit_chars // context.page_size - 150)
+def shown_page(context: ToolContext, found: HitPage, number: int) -> str:
+    """A page of hits, each with as much text as lets the page stay within the result's budget."""
+    limit = max(16, context.result_limit_tokens // context.page_size - HIT_FIELDS_TOKENS)
+    return render_page(found, number=number, size=context.page_size, clip=lambda text: context.clip(text, limit))
 
 
 def _offset(page: int, size: int) -> int:

@@ -30,7 +30,11 @@ NOW = datetime(2026, 6, 1, 9, 5, tzinfo=ROME)
             "[2026-06-01 09:05 login] The user opened a session; the last one was 2026-05-31 09:05.",
         ),
         (Heartbeat("A timer."), "heartbeat", "[2026-06-01 09:05 heartbeat] A timer."),
-        (SystemAlert("A document was loaded."), "system_alert", "[2026-06-01 09:05 system alert] A document was loaded."),
+        (
+            SystemAlert("A document was loaded."),
+            "system_alert",
+            "[2026-06-01 09:05 system alert] A document was loaded.",
+        ),
     ],
 )
 def test_each_event_is_stamped_with_sender_and_time(event: EventIn, kind: str, rendered: str) -> None:
@@ -88,4 +92,6 @@ def test_a_turn_is_told_from_its_messages() -> None:
         ToolRun("send_message", sent.arguments, "ok", "OK"),
     )
     assert turn.messages == tuple(log)
-    assert fold([], stopped_by=datetime.now(UTC).isoformat(), usage=Usage(), context=None, error="x").stopped_by == "error"
+    assert (
+        fold([], stopped_by=datetime.now(UTC).isoformat(), usage=Usage(), context=None, error="x").stopped_by == "error"
+    )

@@ -79,7 +79,7 @@ def test_quotes_come_in_the_answers_order_and_overlapping_ones_once(agent: Agent
     early = "Nobody had been there for a hundred years."
     shown = runs(agent)
     both = find_citations(f"{late} | {early}", shown * 2, agent.documents)
-    assert {c.quote for c in both} == {late, early}
+    assert [c.quote for c in both] == [late, early]
     again = find_citations(f"{early} And once more: {early}", shown, agent.documents)
     assert [c.quote for c in again] == [early]
 
@@ -121,8 +121,10 @@ def test_page_numbers_are_those_of_the_document() -> None:
     home.library.finish(draft, b"text", "/books/two.pdf", pages=2, lines=3)
     memory.documents.attach("/books/two.pdf")
     hits: HitPage = memory.documents.search("fossils rivers", limit=5)
-    run = ToolRun("search_document", "{}", "ok", render_page(hits, number=1, size=5, text_limit_chars=900))
-    found = find_citations("It tells of fossils and dust, as 'The first page tells of rivers' did.", [run], memory.documents)
+    run = ToolRun("search_document", "{}", "ok", render_page(hits, number=1, size=5, clip=lambda text: text))
+    found = find_citations(
+        "It tells of fossils and dust, as 'The first page tells of rivers' did.", [run], memory.documents
+    )
     by_page = {citation.page: citation for citation in found}
     assert set(by_page) == {1, 2}
     whole = "".join(pages)

@@ -11,7 +11,20 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = {"memos": "memos"} | {name: f"memos.{name}" for name in ("tools", "storage", "prompts", "cli")}
 
 ORDER = (
-    *("errors", "messages", "events", "hits", "tokens", "ports", "settings", "prompts", "clock", "accept", "citations"),
+    *(
+        "errors",
+        "messages",
+        "events",
+        "hits",
+        "tokens",
+        "records",
+        "ports",
+        "settings",
+        "prompts",
+        "clock",
+        "accept",
+        "citations",
+    ),
     *("core_memory", "context", "summaries", "pager", "tooling", "loop", "turns", "controller"),
     "adapters",
     *("build", "agent", "ask", "__init__", "cli", "__main__"),

@@ -88,7 +88,7 @@ class Conversation:
             page = arguments.get("page", 1)
             assert isinstance(page, int)
             shown = HitPage(len(found), tuple(found[(page - 1) * 5 : page * 5]), (page - 1) * 5)
-            found = render_page(shown, number=page, size=5, text_limit_chars=900)
+            found = render_page(shown, number=page, size=5, clip=lambda text: text[:900])
         status: Status = "failed" if found.startswith("Failed") else "ok"
         return Message("tool", "result", found, NOW, name=call.name, call_id=call.id, status=status)
 
