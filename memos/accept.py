@@ -6,7 +6,9 @@ Only memos writes stamps: a user's text stands behind its own and cannot pose as
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from memos.events import EventIn, Heartbeat, Login, UserMessage
@@ -31,6 +33,17 @@ def to_message(event: EventIn, now: datetime) -> Message:
 def alert(kind: Kind, text: str, now: datetime) -> Message:
     """Something the controller tells the model."""
     return Message("user", kind, text, now, header=f"[{now:%Y-%m-%d %H:%M} system alert] ")
+
+
+def paged_in(messages: Sequence[Message], now: datetime) -> Message:
+    """Old messages back in view, verbatim, as one event."""
+    first, last = messages[0].id, messages[-1].id
+    header = f"[{now:%Y-%m-%d %H:%M} system: messages {first} to {last} were paged in again]\n"
+    lines = [
+        json.dumps({"id": m.id, "from": m.name or m.role, "text": m.header + m.whole}, ensure_ascii=False)
+        for m in messages
+    ]
+    return Message("user", "paged_in", "\n".join(lines), now, header=header)
 
 
 def _shown(name: str | None) -> str:

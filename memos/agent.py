@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from memos import settings
-from memos.accept import to_message
+from memos.accept import paged_in, to_message
 from memos.build import Home, Memory, Parts, assemble, make_backend
 from memos.core_memory import CoreMemory
 from memos.documents.ingest import IngestReport, Progress, ingest
@@ -17,7 +17,9 @@ from memos.errors import UsageError
 from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, TurnFinished, UserMessage
 from memos.hits import DocumentInfo, HitPage
 from memos.messages import LoopMode, Message
-from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder
+from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder, Reply
+from memos.records import Receipt
+from memos.requests import PastRequest, RequestLog
 
 
 class Recall:
@@ -182,6 +184,47 @@ class Agent:
         """How full the window is now, by section."""
         self._parts.context.reload()
         return self._parts.context.compile().usage
+
+    # ------------------------------------------------------------ what was paged out
+
+    def receipts(self) -> list[Receipt]:
+        """The flushes that stand, oldest first: together they cover all that is not in the queue."""
+        state = self._parts.memory.state
+        standing: list[Receipt] = []
+        receipt_id = state.window().receipt_id
+        while receipt_id is not None:
+            standing.append(state.receipt(receipt_id))
+            receipt_id = standing[-1].replaced_id
+        return standing[::-1]
+
+    def undo_flush(self) -> Receipt:
+        """Take the newest flush back into the queue.
+
+        Raises `UsageError` when there is none or the window lacks the room (it says how much).
+        """
+        with self._turns, self._home.turn_lock(self._parts.memory.info):
+            self._parts.context.reload()
+            return self._parts.pager.undo()
+
+    def page_in(self, first_id: int, last_id: int | None = None) -> Message:
+        """Bring old messages back verbatim, as one event at the end of the queue. Raises `UsageError`."""
+        memory = self._parts.memory
+        found = memory.recall.read(first_id, last_id if last_id is not None else first_id)
+        if not found:
+            raise UsageError(f"There are no messages {first_id} to {last_id or first_id}.")
+        return memory.recall.append(paged_in(found, memory.clock.now()))
+
+    def requests(self, opening_id: int | None = None) -> list[PastRequest]:
+        """The exact requests of a turn, by the message that opened it; of the last turn when none is named."""
+        return self._request_log().of_turn(opening_id)
+
+    def replay(self, message_id: int) -> Reply:
+        """Send the request that a reply answered once more, to this agent's model; nothing is stored."""
+        return self._request_log().replay(message_id)
+
+    def _request_log(self) -> RequestLog:
+        memory = self._parts.memory
+        return RequestLog(backend=self._parts.backend, recall=memory.recall, state=memory.state, clock=memory.clock)
 
     # ------------------------------------------------------------ documents
 

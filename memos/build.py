@@ -21,6 +21,7 @@ from memos.context import Budget, MainContext, choose_budget
 from memos.controller import Controller
 from memos.core_memory import CoreMemory
 from memos.errors import SettingsError
+from memos.limits import Limits, Prices
 from memos.pager import Pager, Thresholds, summary_cap_tokens
 from memos.ports import Backend, Clock, Embedder
 from memos.records import Block
@@ -107,6 +108,7 @@ class Parts:
     backend: Backend
     context: MainContext
     controller: Controller
+    pager: Pager
     core: CoreMemory
 
 
@@ -114,13 +116,9 @@ def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[C
     """Put an agent together. Raises `SettingsError` when its fixed parts leave too little of the window."""
     settings = home.settings
     budget = _budget(settings, backend)
-    _ensure_blocks(memory, budget)
+    _ensure_blocks(home, memory, backend, budget)
 
-    def announce(block: Block) -> None:
-        text = f"Core memory was edited from outside. Block {block.label!r} now reads:\n{block.value}"
-        memory.recall.append(alert("system_alert", text, memory.clock.now()))
-
-    core = CoreMemory(memory.state, backend.count_tokens, announce)
+    core = core_memory(memory, backend.count_tokens)
     toolbox, context = _outfit(settings, memory, backend, budget, functions)
     tool_context = ToolContext(
         core=core,
@@ -152,9 +150,18 @@ def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[C
         state=memory.state,
         clock=memory.clock,
         loop=settings.loop,
-        max_steps=settings.max_steps,
+        limits=_limits(settings),
     )
-    return Parts(memory, backend, context, controller, core)
+    return Parts(memory, backend, context, controller, pager, core)
+
+
+def core_memory(memory: Memory, count_tokens: Callable[[str], int], cause: str = "python") -> CoreMemory:
+    """An agent's core memory, for edits that did not come from its model."""
+
+    def announce(text: str) -> None:
+        memory.recall.append(alert("system_alert", text, memory.clock.now()))
+
+    return CoreMemory(memory.state, count_tokens, announce, cause)
 
 
 def make_backend(settings: Settings) -> Backend:
@@ -192,19 +199,42 @@ def _openai(rest: str, settings: Settings) -> Backend:
     )
 
 
+def _limits(settings: Settings) -> Limits:
+    cached = settings.price_prompt if settings.price_cached is None else settings.price_cached
+    prices = Prices(settings.price_prompt, cached, settings.price_completion)
+    return Limits(settings.max_steps, settings.max_turn_tokens, settings.max_turn_cost, prices)
+
+
 def _budget(settings: Settings, backend: Backend) -> Budget:
     known = [limit for limit in (settings.context_tokens, backend.context_tokens) if limit is not None]
     return choose_budget(min(known, default=DEFAULT_CONTEXT_TOKENS), settings.output_reserve_tokens)
 
 
-def _ensure_blocks(memory: Memory, budget: Budget) -> None:
+def _ensure_blocks(home: Home, memory: Memory, backend: Backend, budget: Budget) -> None:
     """A new agent starts with the blocks persona and human."""
     if memory.state.blocks():
         return
     limit = int(budget.limit_tokens * BLOCK_FRACTION)
+    paths = home.configuration.paths
+    persona = _first_text(paths.personas, home.settings.persona, prompts.load("persona"), limit, backend)
+    human = _first_text(paths.humans, home.settings.human, "", limit, backend)
     with memory.state.transaction():
-        memory.state.add_block(Block("persona", prompts.load("persona"), limit, "Who you are."), "created")
-        memory.state.add_block(Block("human", "", limit, "What you know of the user."), "created")
+        memory.state.add_block(Block("persona", persona, limit, "Who you are."), "created")
+        memory.state.add_block(Block("human", human, limit, "What you know of the user."), "created")
+
+
+def _first_text(folder: Path, name: str, default: str, limit_tokens: int, backend: Backend) -> str:
+    """What a new block says: the user's file of that name, else the default."""
+    path = folder / f"{name}.md"
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if name == "default" and isinstance(error, FileNotFoundError):
+            return default
+        raise SettingsError(f"{path}: cannot be read ({error}); write it, or choose another.") from None
+    if (size := backend.count_tokens(text)) > limit_tokens:
+        raise SettingsError(f"{path}: takes {size} tokens and its block holds {limit_tokens}; shorten it.")
+    return text
 
 
 def _outfit(

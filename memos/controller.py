@@ -34,6 +34,7 @@ from memos.events import (
     Turn,
     TurnFinished,
 )
+from memos.limits import Limits
 from memos.messages import Kind, LoopMode, Message, ToolCall, Usage, sent_text
 from memos.pager import Pager
 from memos.ports import Backend, Clock, Delta, RecallStore, Reply, Request, StateStore
@@ -72,7 +73,7 @@ class Controller:
         state: StateStore,
         clock: Clock,
         loop: LoopMode,
-        max_steps: int,
+        limits: Limits,
     ) -> None:
         self._backend = backend
         self._context = context
@@ -83,7 +84,7 @@ class Controller:
         self._state = state
         self._clock = clock
         self._loop: LoopMode = loop
-        self._max_steps = max_steps
+        self._limits = limits
         self._interrupted = threading.Event()
         self._core_rendered = False
 
@@ -163,9 +164,10 @@ class Controller:
                 continue
             if action == "yield" and not (yield from self._warn(running)):
                 return "yield"
-            if looping.count_steps(running.messages) >= self._max_steps:
-                self._append(running, self._alert("interrupt", f"The turn was ended after {self._max_steps} steps."))
-                return "steps"
+            breaker = self._limits.passed(looping.count_steps(running.messages), running.usage)
+            if breaker is not None:
+                self._append(running, self._alert("interrupt", f"The turn was ended by its limit of {breaker}."))
+                return breaker
             yield from self._infer(running)
 
     def _warn(self, running: _Progress) -> Generator[EventOut, None, bool]:
@@ -244,6 +246,7 @@ class Controller:
             limit_tokens=prompt.usage.limit_tokens,
             reserve_tokens=prompt.usage.reserve_tokens,
             usage=usage,
+            cost_micros=self._limits.prices.cost_micros(usage),
         )
 
     def _told(self, piece: Delta) -> Iterator[EventOut]:

@@ -7,14 +7,16 @@ and the command line, whose edits are announced to the model. Knows no prompt an
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from memos.errors import Refusal, UsageError
 from memos.ports import StateStore
-from memos.records import Block
+from memos.records import Block, BlockVersion
 
 CountTokens = Callable[[str], int]
+_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 def appended(block: Block, content: str, count_tokens: CountTokens) -> str:
@@ -67,9 +69,37 @@ class BlockHandle:
         """Replace the one occurrence of `old`. Raises `UsageError` when there is none, or more."""
         self._edit(lambda block: replaced(block, old, new, self.memory.count_tokens))
 
-    def _edit(self, change: Callable[[Block], str]) -> None:
+    def set(self, value: str) -> None:
+        """Write the block anew, also a read-only one. Raises `UsageError` over the limit."""
+        self._edit(lambda block: _within_limit(block, value, self.memory.count_tokens))
+
+    def history(self) -> Sequence[BlockVersion]:
+        """Every version, oldest first."""
+        return self.memory.history(self.label)
+
+    def diff(self, old_version: int | None = None, new_version: int | None = None) -> str:
+        """What changed between two versions, as a unified diff; by default what the newest changed."""
+        versions = list(self.history())
+        new = _version(versions, new_version) if new_version is not None else versions[-1]
+        before = [version for version in versions if version.version < new.version]
+        old = _version(versions, old_version) if old_version is not None else before[-1] if before else None
+        lines = difflib.unified_diff(
+            old.value.splitlines() if old else [],
+            new.value.splitlines(),
+            f"{self.label} (version {old.version})" if old else "(nothing)",
+            f"{self.label} (version {new.version}, {new.cause})",
+            lineterm="",
+        )
+        return "\n".join(lines)
+
+    def restore(self, version: int) -> None:
+        """Make an earlier version the newest. Raises `UsageError` for one that does not exist."""
+        value = _version(self.history(), version).value
+        self._edit(lambda _block: value, cause=f"restore of version {version}")
+
+    def _edit(self, change: Callable[[Block], str], cause: str | None = None) -> None:
         try:
-            self.memory.edit(self.label, change, cause="python", announced=True)
+            self.memory.edit(self.label, change, cause=cause or self.memory.cause, announced=True)
         except Refusal as refusal:
             raise UsageError(f"Block {self.label!r}: {refusal}") from None
 
@@ -77,9 +107,12 @@ class BlockHandle:
 class CoreMemory:
     """The blocks of one agent: a mapping from label to `BlockHandle`."""
 
-    def __init__(self, state: StateStore, count_tokens: CountTokens, announce: Callable[[Block], None]) -> None:
-        """`announce` tells the model of an edit it did not make itself, in the edit's own transaction."""
+    def __init__(
+        self, state: StateStore, count_tokens: CountTokens, announce: Callable[[str], object], cause: str = "python"
+    ) -> None:
+        """`announce` appends an alert to the agent's log; `cause` is what the history says of edits from here."""
         self.count_tokens = count_tokens
+        self.cause = cause
         self._state = state
         self._announce = announce
 
@@ -100,14 +133,82 @@ class CoreMemory:
             raise UsageError(f"There is no block {label!r}; the blocks are {', '.join(blocks)}.")
         return blocks[label]
 
+    def history(self, label: str) -> Sequence[BlockVersion]:
+        self.block(label)
+        return self._state.block_history(label)
+
+    def create(
+        self, label: str, value: str = "", *, limit_tokens: int, description: str = "", read_only: bool = False
+    ) -> BlockHandle:
+        """Add a block. Raises `UsageError` for a label that is taken or cannot be one, or a value over the limit."""
+        if not _LABEL.fullmatch(label):
+            raise UsageError(f"{label!r} cannot name a block: a letter, then letters, digits, _ and - (64 at most).")
+        if label in list(self):
+            raise UsageError(f"There is a block {label!r} already.")
+        if limit_tokens < 1:
+            raise UsageError("A block needs a limit of at least one token.")
+        block = Block(label, value, limit_tokens, description, read_only)
+        try:
+            _within_limit(block, value, self.count_tokens)
+        except Refusal as refusal:
+            raise UsageError(f"Block {label!r}: {refusal}") from None
+        with self._state.transaction():
+            self._state.add_block(block, self.cause)
+            self._announce(f"Core memory has a new block {label!r}:\n{value}")
+        return BlockHandle(self, label)
+
+    def configure(
+        self,
+        label: str,
+        *,
+        limit_tokens: int | None = None,
+        description: str | None = None,
+        read_only: bool | None = None,
+    ) -> Block:
+        """Change what a block is, not what it says. Raises `UsageError` for a limit below its present size."""
+        with self._state.transaction():
+            block = self.block(label)
+            changed = replace(
+                block,
+                limit_tokens=block.limit_tokens if limit_tokens is None else limit_tokens,
+                description=block.description if description is None else description,
+                read_only=block.read_only if read_only is None else read_only,
+            )
+            if (size := self.count_tokens(block.value)) > changed.limit_tokens:
+                raise UsageError(f"Block {label!r} holds {size} tokens; its limit cannot be {changed.limit_tokens}.")
+            self._state.configure_block(changed)
+        return changed
+
+    def share(self, label: str, agent: str) -> None:
+        """Let another agent of the home hold the same block: each sees the other's edits."""
+        self.block(label)
+        self._state.share_block(label, agent)
+
+    def remove(self, label: str) -> None:
+        """Take a block away; with its last holder it is gone, history and all."""
+        self.block(label)
+        with self._state.transaction():
+            self._state.remove_block(label)
+            self._announce(f"Block {label!r} was removed from core memory.")
+
     def edit(self, label: str, change: Callable[[Block], str], *, cause: str, announced: bool) -> Block:
-        """Read, change and write one block in one transaction."""
+        """Read, change and write one block in one transaction; other holders are told of it in the same."""
         with self._state.transaction():
             block = self.block(label)
             edited = self._state.edit_block(label, change(block), cause)
+            text = f"Core memory was edited from outside. Block {label!r} now reads:\n{edited.value}"
             if announced:
-                self._announce(edited)
+                self._announce(text)
+            self._state.tell_other_holders(label, text)
         return edited
+
+
+def _version(versions: Sequence[BlockVersion], number: int) -> BlockVersion:
+    found = next((version for version in versions if version.version == number), None)
+    if found is None:
+        known = ", ".join(str(version.version) for version in versions[-10:])
+        raise UsageError(f"There is no version {number}; the newest are {known}.")
+    return found
 
 
 def _require_writable(block: Block) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from memos.hits import DocumentInfo, HitPage, Passage, TextSpan
 from memos.messages import LoopMode, Message, ToolCall, ToolSchema, Usage
-from memos.records import Block, Chunk, OpenTurn, Receipt, StepRecord, Window
+from memos.records import Block, BlockVersion, Chunk, OpenTurn, PastStep, Receipt, StepRecord, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -214,18 +214,8 @@ class DocumentStore(Protocol):
         ...
 
 
-class StateStore(Protocol):
-    """Window, blocks, receipts, turns of one agent, and the transaction all stores share."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """One transaction over every store; inside another it joins it. Never held while a model runs."""
-        ...
-
-    def window(self) -> Window: ...
-
-    def move_window(self, window: Window, cause: str) -> None:
-        """Make it the current one; the earlier ones stay as history."""
-        ...
+class BlockStore(Protocol):
+    """The blocks of core memory that one agent holds, and their history."""
 
     def blocks(self, as_of: int | None = None) -> tuple[Block, ...]:
         """Blocks in order, now or as of a block version."""
@@ -237,17 +227,35 @@ class StateStore(Protocol):
         """Append a version. Raises `UsageError` for a label that does not exist."""
         ...
 
-    def receipts(self) -> list[Receipt]: ...
+    def configure_block(self, block: Block) -> None:
+        """Change description, limit and read-only flag of the block of that label."""
+        ...
 
-    def receipt(self, receipt_id: int) -> Receipt: ...
+    def share_block(self, label: str, agent: str) -> None:
+        """Let another agent of the home hold the same block. Raises `UsageError`, `AgentNotFound`."""
+        ...
 
-    def add_receipt(
-        self, *, first_id: int, last_id: int, summary: str, replaced_id: int | None, freed_tokens: int, model: str
-    ) -> Receipt: ...
+    def remove_block(self, label: str) -> None:
+        """Take the block from this agent; with its last holder it is gone, history and all."""
+        ...
+
+    def block_history(self, label: str) -> Sequence[BlockVersion]:
+        """All versions, oldest first."""
+        ...
+
+    def tell_other_holders(self, label: str, text: str) -> None:
+        """Append a system alert to the log of every other agent that holds the block."""
+        ...
+
+
+class TurnStore(Protocol):
+    """Turns of one agent, the steps they took and the effects they started."""
 
     def open_turn(self, opening_id: int, idempotency_key: str | None) -> None: ...
 
     def end_turn(self, opening_id: int, stopped_by: str) -> None: ...
+
+    def turn(self, opening_id: int) -> OpenTurn | None: ...
 
     def last_turn(self) -> OpenTurn | None: ...
 
@@ -257,11 +265,37 @@ class StateStore(Protocol):
         """Note what the reply `message_id` answered, so that its request can be made again."""
         ...
 
+    def past_steps(self, first_id: int, last_id: int) -> Sequence[PastStep]:
+        """The steps whose replies lie in this range of the log."""
+        ...
+
     def start_effect(self, message_id: int, call_id: str) -> None:
         """Note, committed, that a call with effects outside memos is about to run."""
         ...
 
     def effect_started(self, message_id: int, call_id: str) -> bool: ...
+
+
+class StateStore(BlockStore, TurnStore, Protocol):
+    """All state of one agent but its words, and the transaction that every store shares."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """One transaction over every store; inside another it joins it. Never held while a model runs."""
+        ...
+
+    def window(self) -> Window: ...
+
+    def move_window(self, window: Window, cause: str) -> None:
+        """Make it the current one; the earlier ones stay as history."""
+        ...
+
+    def receipts(self) -> list[Receipt]: ...
+
+    def receipt(self, receipt_id: int) -> Receipt: ...
+
+    def add_receipt(
+        self, *, first_id: int, last_id: int, summary: str, replaced_id: int | None, freed_tokens: int, model: str
+    ) -> Receipt: ...
 
     def pause_heartbeats(self, until: datetime) -> None: ...
 

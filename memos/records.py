@@ -89,3 +89,28 @@ class Chunk:
     line_end: int
     """Exclusive: the line after the last one this chunk touches."""
     page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockVersion:
+    """One value a block has had."""
+
+    version: int
+    value: str
+    cause: str
+    """What made it: a tool's name, "python", "command line", "restore of 12" …"""
+    agent: str | None
+    """Who made it; None when that agent is gone."""
+    at_message_id: int
+    """The head of that agent's log at the time."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PastStep:
+    """A step as it was asked: with the log, its request can be made again byte for byte."""
+
+    message_id: int
+    """Its reply."""
+    window: Window
+    record: StepRecord

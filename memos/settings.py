@@ -50,6 +50,22 @@ class Settings(BaseModel):
     """The share of the queue that a flush evicts."""
     max_steps: int = Field(default=50, ge=1)
     """Steps after which a turn is ended."""
+    max_turn_tokens: int | None = Field(default=None, ge=1)
+    """Tokens (prompt and completion) after which a turn is ended."""
+    max_turn_cost: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Money after which a turn is ended, in the currency of the prices."""
+    price_prompt: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """What a million prompt tokens cost."""
+    price_cached: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """What a million prompt tokens that the server had cached cost (default: as any other)."""
+    price_completion: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """What a million completion tokens cost."""
+    heartbeat_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Wake the agent this often while a chat is open and nobody writes (default: never)."""
+    persona: str = "default"
+    """Who a new agent is: a file of the home's folder personas, without .md."""
+    human: str = "default"
+    """What a new agent knows of its user: a file of the home's folder humans, without .md."""
     search_page_size: int = Field(default=5, ge=1, le=50)
     """Hits on a page of a search that the model makes."""
     timezone: str | None = None
@@ -79,6 +95,14 @@ class Paths:
     @property
     def locks(self) -> Path:
         return self.home / "locks"
+
+    @property
+    def personas(self) -> Path:
+        return self.config.parent / "personas"
+
+    @property
+    def humans(self) -> Path:
+        return self.config.parent / "humans"
 
     @property
     def trusted(self) -> Path:

@@ -12,6 +12,9 @@ from memos.ports import Clock
 from memos.storage import schema
 from memos.storage.database import Database
 
+AGENT = sa.bindparam("agent", type_=sa.Integer)
+TIMELINE = sa.bindparam("timeline", type_=sa.Integer)
+
 Row = sa.Row[*tuple[Any, ...]]
 """A row read by column name; the tables' types are SQLAlchemy's business."""
 
@@ -33,6 +36,24 @@ class Scope:
         """The id of the newest message; 0 before the first."""
         query = sa.select(schema.agents.c.next_message_id).where(schema.agents.c.id == self.agent_id)
         return (connection.execute(query).scalar() or 1) - 1
+
+
+class Store:
+    """What every store of one agent has: its scope, and what a row says of its place in time."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._database = scope.database
+        self._whose: dict[str, object] = {"agent": scope.agent_id, "timeline": scope.timeline_id}
+
+    def _here(self, connection: sa.Connection) -> dict[str, object]:
+        """What every appended row says of its place in time."""
+        return {
+            "agent_id": self._scope.agent_id,
+            "timeline_id": self._scope.timeline_id,
+            "at_message_id": self._scope.head(connection),
+            "created_at": self._scope.now(),
+        }
 
 
 def on_timeline(

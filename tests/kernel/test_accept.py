@@ -10,11 +10,12 @@ from support.model import call
 from memos import SettingsError
 from memos.accept import alert, to_message
 from memos.clock import SystemClock
-from memos.events import EventIn, Heartbeat, Login, SystemAlert, ToolRun, UserMessage
+from memos.events import ContextUsage, EventIn, Heartbeat, Login, SystemAlert, ToolRun, UserMessage
 from memos.messages import Message, Usage
 from memos.turns import fold
 
 ROME = timezone(timedelta(hours=2))
+CONTEXT = ContextUsage(8192, 819, 0, 0, 0, 0, 0, 0, 0)
 NOW = datetime(2026, 6, 1, 9, 5, tzinfo=ROME)
 
 
@@ -83,7 +84,7 @@ def test_a_turn_is_told_from_its_messages() -> None:
         Message("assistant", "reply", "Plainly.", NOW, calls=(sent, pending)),
         Message("tool", "result", "OK", NOW, call_id=sent.id),
     ]
-    turn = fold(log, stopped_by="yield", usage=Usage(3, 4, 5), context=None, error=None)
+    turn = fold(log, stopped_by="yield", usage=Usage(3, 4, 5), context=CONTEXT, error=None)
     assert turn.reply == "Plainly.\n\nHello."
     assert (turn.steps, turn.stopped_by, turn.usage) == (2, "yield", Usage(3, 4, 5))
     assert turn.tool_calls == (
@@ -93,5 +94,6 @@ def test_a_turn_is_told_from_its_messages() -> None:
     )
     assert turn.messages == tuple(log)
     assert (
-        fold([], stopped_by=datetime.now(UTC).isoformat(), usage=Usage(), context=None, error="x").stopped_by == "error"
+        fold([], stopped_by=datetime.now(UTC).isoformat(), usage=Usage(), context=CONTEXT, error="x").stopped_by
+        == "error"
     )

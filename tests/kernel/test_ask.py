@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def island(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened() -> Iterator[Home]:
+def opened() -> Generator[Home]:
     home = Home(load())
     try:
         yield home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from memos.build import Home, Memory
 from memos.citations import MIN_QUOTE_CHARS, find_citations
 from memos.events import ToolRun
 from memos.hits import HitPage, render_page
-from memos.ports import Chunk
+from memos.records import Chunk
 from memos.settings import load
 
 TEXT = """The Cave
@@ -92,9 +93,10 @@ def test_what_was_not_shown_is_not_cited(agent: Agent) -> None:
 
 
 def test_a_result_that_claims_what_is_not_stored_proves_nothing(agent: Agent, cave: Path) -> None:
-    lie = f'{{"tier": "documents", "id": "{"0" * 24}", "source": "{cave}", "text": "The moon is made of green cheese, he said."}}'
+    words = "The moon is made of green cheese, he said."
+    lie = json.dumps({"tier": "documents", "id": "0" * 24, "source": str(cave), "text": words})
     run = ToolRun("search_document", "{}", "ok", lie)
-    assert find_citations("The moon is made of green cheese, he said.", [run], agent.documents) == []
+    assert find_citations(words, [run], agent.documents) == []
 
 
 def test_an_opened_document_is_cited_too(agent: Agent, cave: Path) -> None:

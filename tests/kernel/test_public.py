@@ -27,7 +27,7 @@ def test_each_public_name_can_be_imported(name: str) -> None:
 
 def test_other_names_are_none() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        memos.Nonsense  # type: ignore[attr-defined]  # noqa: B018  # pyright: ignore
+        memos.Nonsense  # noqa: B018  # pyright: ignore
 
 
 def loaded_by(program: str) -> set[str]:

@@ -17,8 +17,8 @@ from memos.tooling import ToolContext, effect
 
 
 def dies(_request: Request) -> Iterator[Delta | Reply]:
+    yield from ()
     raise KeyboardInterrupt
-    yield
 
 
 def dies_midway(_request: Request) -> Iterator[Delta | Reply]:
@@ -67,8 +67,8 @@ def test_the_same_key_after_a_crash_says_it_once() -> None:
 
 def test_what_was_said_is_kept_when_carrying_on_fails() -> None:
     def unreachable(_request: Request) -> Iterator[Delta | Reply]:
+        yield from ()
         raise ConnectionFailed("The server is away.")
-        yield
 
     with Agent.open("ada", backend=Model(dies)) as agent, pytest.raises(KeyboardInterrupt):
         agent.send("First.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -72,10 +73,11 @@ def test_a_prompt_names_no_function_that_is_not_there(loop: LoopMode, compact: b
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_what_has_no_description_is_named_in_the_compact_prompt(loop: LoopMode) -> None:
+def test_what_has_no_description_has_its_tier_in_the_compact_prompt(loop: LoopMode) -> None:
+    """open_message is named where it is needed: in each message that was cut."""
     text = prompts.system_prompt(loop, compact=True)
     for tool in schemas(loop, compact=True):
-        assert tool.description or tool.name in text, tool.name
+        assert tool.description or tool.name.partition("_")[0] in text or tool.name == "open_message", tool.name
 
 
 def test_a_heartbeat_can_be_requested_of_every_function_but_two() -> None:
@@ -87,6 +89,5 @@ def test_a_heartbeat_can_be_requested_of_every_function_but_two() -> None:
 
 def test_every_parameter_of_a_base_tool_is_described() -> None:
     for tool in schemas("native", compact=False):
-        properties = tool.parameters["properties"]
-        assert isinstance(properties, dict)
+        properties = cast("dict[str, dict[str, object]]", tool.parameters["properties"])
         assert all("description" in about for about in properties.values()), tool.name
