@@ -241,8 +241,8 @@ def _outfit(
     settings: Settings, memory: Memory, backend: Backend, budget: Budget, functions: Sequence[Callable[..., object]]
 ) -> tuple[Toolbox, MainContext]:
     """Functions and main context; compact ones for a small window, or where the full ones take too much of it."""
-    small = budget.limit_tokens < prompts.COMPACT_BELOW_TOKENS
-    for compact in (True,) if small else (False, True):
+
+    def dress(*, compact: bool) -> tuple[Toolbox, MainContext]:
         toolbox = Toolbox.of([*_base_tools(memory, compact), *functions])
         told = [tool.__name__ for tool in tools.COMPACT_TOOLS]
         context = MainContext(
@@ -254,10 +254,16 @@ def _outfit(
             state=memory.state,
             clock=memory.clock,
         )
-        problem = _lack_of_room(context, memory)
-        if problem is None:
-            return toolbox, context
-    raise SettingsError(problem or "")
+        return toolbox, context
+
+    small = budget.limit_tokens < prompts.COMPACT_BELOW_TOKENS
+    toolbox, context = dress(compact=small)
+    if not small and _lack_of_room(context, memory) is not None:
+        toolbox, context = dress(compact=True)
+    problem = _lack_of_room(context, memory)
+    if problem is not None:
+        raise SettingsError(problem)
+    return toolbox, context
 
 
 def _base_tools(memory: Memory, compact: bool) -> tuple[Callable[..., object], ...]:

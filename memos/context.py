@@ -225,7 +225,7 @@ class MainContext:
         shown = head_within(text, self.budget.spool_tokens // 2, self._count)
         note = (
             f"\n[Cut here: {len(text)} characters in all. "
-            f"Read on with open_message(message_id={message.id}, start_char={shown}).]"
+            f"Read on with open_memory(id={message.id}, start_char={shown}).]"
         )
         return replace(message, text=text[:shown] + note)
 
@@ -269,7 +269,7 @@ def _schema_text(tool: ToolSchema) -> str:
 def _shorten_reply(message: Message, room_tokens: int) -> Message:
     """A reply must stay well formed: long thoughts go, long arguments become a pointer to the whole."""
     room_chars = room_tokens  # at least one token a character, whatever the tokenizer
-    note = json.dumps({"cut": f"read it whole with open_message(message_id={message.id})"})
+    note = json.dumps({"cut": f"read it whole with open_memory(id={message.id})"})
     calls = tuple(
         call if len(call.arguments) <= room_chars // (2 * len(message.calls)) else replace(call, arguments=note)
         for call in message.calls

@@ -162,7 +162,8 @@ class Controller:
                     self._append(running, self._alert("interrupt", "The turn was ended: the same call three times."))
                     return "repeat"
                 continue
-            if action == "yield" and not (yield from self._warn(running)):
+            warned = yield from self._warn(running)
+            if action == "yield" and not warned:
                 return "yield"
             breaker = self._limits.passed(looping.count_steps(running.messages), running.usage)
             if breaker is not None:

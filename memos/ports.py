@@ -179,6 +179,10 @@ class ArchivalStore(Protocol):
         """The agent's own passages and those of the documents it may read, best first."""
         ...
 
+    def passage(self, passage_id: str) -> Passage | None:
+        """One of the agent's own passages, whole."""
+        ...
+
     def delete(self, passage_id: str) -> bool:
         """Hide a passage on this timeline; False when there is none of that id."""
         ...

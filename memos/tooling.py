@@ -50,9 +50,11 @@ class ToolContext:
 
     def clip(self, text: str, limit_tokens: int) -> str:
         """The head of a text that takes at most so many tokens, also when it is quoted as JSON."""
-        return text[
-            : head_within(text, limit_tokens, lambda head: self.count_tokens(json.dumps(head, ensure_ascii=False)))
-        ]
+        return text[: head_within(text, limit_tokens, self.count_quoted)]
+
+    def count_quoted(self, text: str) -> int:
+        """Tokens of a text written as a JSON string."""
+        return self.count_tokens(json.dumps(text, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def tool_from_function(function: Callable[..., object]) -> Tool:
     try:
         model = cast(
             "type[BaseModel]",
-            create_model(name, __config__=ConfigDict(extra="forbid"), **fields),  # type: ignore[call-overload]
+            create_model(name, __config__=ConfigDict(extra="forbid", coerce_numbers_to_str=True), **fields),  # type: ignore[call-overload]
         )
         parameters = _plain_schema(model.model_json_schema())
     except PydanticUserError as error:

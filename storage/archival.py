@@ -73,6 +73,15 @@ class SqliteArchival:
                 reach = Reach(own=True, documents=catalogue.ids(connection, self._scope.agent_id))
         return search_passages(self._scope, self._index, query, reach, limit=limit, offset=offset)
 
+    def passage(self, passage_id: str) -> Passage | None:
+        """One of the agent's own passages that is visible on this timeline."""
+        with self._scope.database.read() as connection:
+            row = connection.execute(_BY_ID, self._whose | {"id": passage_id}).one_or_none()
+            if row is None or row.operation != "insert":
+                return None
+            text = connection.scalar(sa.select(_P.text).where(_P.seq == row.seq))
+        return Passage(passage_id, str(text), from_micros(row.created_at), tuple(json.loads(row.tags)))
+
     def delete(self, passage_id: str) -> bool:
         """Hide a passage on this timeline; False when there is none of that id."""
         with self._scope.database.write() as connection:

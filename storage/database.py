@@ -31,6 +31,8 @@ class Database:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.exists():
+                path.touch(mode=0o600)  # what is remembered is nobody else's business
         except OSError as error:
             raise StorageError(f"{path.parent}: cannot be created ({error.strerror}); set MEMOS_HOME.") from None
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})

@@ -56,5 +56,5 @@ class TurnLock:
         try:
             holder: dict[str, object] = json.loads(self._holder.read_text(encoding="utf-8"))
             return f"process {holder['pid']} ({holder['command']})"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return "another process"

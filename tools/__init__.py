@@ -13,7 +13,7 @@ BASE_TOOLS: tuple[Callable[..., object], ...] = (
     core.core_memory_replace,
     recall.conversation_search,
     recall.conversation_search_date,
-    recall.open_message,
+    recall.open_memory,
     archival.archival_memory_insert,
     archival.archival_memory_search,
 )
@@ -24,7 +24,7 @@ COMPACT_TOOLS: tuple[Callable[..., object], ...] = (
     core.core_memory_append,
     core.core_memory_replace,
     recall.conversation_search,
-    recall.open_message,
+    recall.open_memory,
     archival.archival_memory_insert,
     archival.archival_memory_search,
 )

@@ -51,13 +51,16 @@ def search_document(context: ToolContext, query: str, document: str | None = Non
 
 
 @effect("read")
-def open_document(context: ToolContext, document: str, line: int | None = None, page: int | None = None) -> str:
+def open_document(
+    context: ToolContext, document: str, line: int | None = None, page: int | None = None, start_char: int = 0
+) -> str:
     """Read a document from a line on, or one of its pages.
 
     Args:
         document: Its source or file name.
         line: First line to show (from 1).
         page: Page to show (from 1), for documents that have pages.
+        start_char: Where to read on in a page or in long lines.
     """
     info = _find(context, document)
     if page is not None:
@@ -71,7 +74,7 @@ def open_document(context: ToolContext, document: str, line: int | None = None, 
         if not 1 <= first <= info.lines:
             raise Refusal(f"{info.source} has lines 1 to {info.lines}.")
         span = context.documents.lines(info, first, LINES_SHOWN)
-    return _shown(context, info, span)
+    return _shown(context, info, span, page is not None, start_char)
 
 
 def _find(context: ToolContext, name: str) -> DocumentInfo:
@@ -82,13 +85,27 @@ def _find(context: ToolContext, name: str) -> DocumentInfo:
     return found
 
 
-def _shown(context: ToolContext, info: DocumentInfo, span: TextSpan) -> str:
+def _shown(context: ToolContext, info: DocumentInfo, span: TextSpan, by_page: bool, start_char: int) -> str:
     """A header, then the text as one JSON string: whatever it says, it stays inside its quotation."""
-    # Twice the room of a header: the source is named twice.
-    text = context.clip(span.text, context.result_limit_tokens - 2 * HEADER_TOKENS - HIT_FIELDS_TOKENS)
-    line_end = span.line_end if len(text) == len(span.text) else span.line_start + text.count("\n") + 1
+    if not 0 <= start_char <= len(span.text):
+        raise Refusal(f"this part has {len(span.text)} characters; start_char must lie within.")
+    # Room for the header, which names the source once more than the fields do.
+    limit = context.result_limit_tokens - 2 * HEADER_TOKENS - HIT_FIELDS_TOKENS
+    text = context.clip(span.text[start_char:], limit)
+    end = start_char + len(text)
+    line = span.line_start + span.text.count("\n", 0, start_char)
     where = f"page {span.page} of {info.pages}, " if span.page is not None else ""
-    header = f"{info.source}, {where}lines {span.line_start}-{line_end - 1} of {info.lines}."
-    more = f" Read on with line={line_end}." if line_end <= info.lines else ""
-    fields = {"source": info.source, "line": span.line_start, "page": span.page, "text": text}
+    header = f"{info.source}, {where}lines {line}-{line + text.rstrip().count(chr(10))} of {info.lines}."
+    fields = {"source": info.source, "line": line, "page": span.page, "text": text}
+    more = _next(info, span, by_page, end)
     return f"{header}{more}\n{json.dumps(fields, ensure_ascii=False)}"
+
+
+def _next(info: DocumentInfo, span: TextSpan, by_page: bool, end: int) -> str:
+    """How to read on: in the same part, or where it ends."""
+    if end < len(span.text):
+        part = f"page={span.page}" if by_page else f"line={span.line_start}"
+        return f" Read on with {part}, start_char={end}."
+    if by_page:
+        return f" Read on with page={span.page + 1}." if span.page and span.page < (info.pages or 0) else ""
+    return f" Read on with line={span.line_end}." if span.line_end <= info.lines else ""

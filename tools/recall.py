@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 from memos.errors import Refusal
@@ -32,7 +33,7 @@ def conversation_search(
         limit=size,
         offset=_offset(page, size),
         start=_day(context, start) if start else None,
-        end=_day(context, end) + timedelta(days=1) if end else None,
+        end=_day_after(context, end) if end else None,
     )
     return shown_page(context, found, page)
 
@@ -47,7 +48,7 @@ def conversation_search_date(context: ToolContext, start_date: str, end_date: st
         page: Which page of results.
     """
     size = context.page_size
-    start, end = _day(context, start_date), _day(context, end_date) + timedelta(days=1)
+    start, end = _day(context, start_date), _day_after(context, end_date)
     if end <= start:
         raise Refusal("end_date lies before start_date; swap them.")
     found = context.recall.between(start, end, limit=size, offset=_offset(page, size))
@@ -55,34 +56,59 @@ def conversation_search_date(context: ToolContext, start_date: str, end_date: st
 
 
 @effect("read")
-def open_message(context: ToolContext, message_id: int, start_char: int = 0) -> str:
-    """Read one message verbatim, also a long one that was shown only in part.
+def open_memory(context: ToolContext, id: str, start_char: int = 0) -> str:  # noqa: A002 - the model reads "id" in results
+    """Read one message or stored passage verbatim, also a long one that was shown only in part.
 
     Args:
-        message_id: The id that a search or a shortened message names.
+        id: As a search or a shortened message names it.
         start_char: Where to read on.
     """
-    found = context.recall.read(message_id, message_id)
-    if not found:
-        raise Refusal(f"there is no message {message_id}.")
-    text = found[0].whole
+    what, text = _whole(context, id.strip())
     if not 0 <= start_char <= len(text):
-        raise Refusal(f"message {message_id} has {len(text)} characters; start_char must lie within.")
+        raise Refusal(f"{what} has {len(text)} characters; start_char must lie within.")
     end = start_char + len(context.clip(text[start_char:], context.result_limit_tokens - HEADER_TOKENS))
     more = f" Read on with start_char={end}." if end < len(text) else ""
-    return f"Message {message_id}, characters {start_char}-{end} of {len(text)}.{more}\n{text[start_char:end]}"
+    return f"{what}, characters {start_char}-{end} of {len(text)}.{more}\n{text[start_char:end]}"
 
 
 def shown_page(context: ToolContext, found: HitPage, number: int) -> str:
-    """A page of hits, each with as much text as lets the page stay within the result's budget."""
-    limit = max(16, context.result_limit_tokens // context.page_size - HIT_FIELDS_TOKENS)
+    """A page of hits within the result's budget: short texts whole, long ones cut to an equal share of the rest."""
+    room = context.result_limit_tokens - HEADER_TOKENS - HIT_FIELDS_TOKENS * len(found.hits)
+    limit = max(16, _share([context.count_quoted(hit.text) for hit in found.hits], room))
     return render_page(found, number=number, size=context.page_size, clip=lambda text: context.clip(text, limit))
+
+
+def _share(sizes: Sequence[int], room: int) -> int:
+    """The limit per text at which all of them together take at most `room`."""
+    rest = sorted(sizes)
+    while rest and rest[0] <= room // len(rest):
+        room -= rest.pop(0)
+    return room // len(rest) if rest else max(sizes, default=room)
+
+
+def _whole(context: ToolContext, memory_id: str) -> tuple[str, str]:
+    """What has that id, a message or an archival passage, and its text. Raises `Refusal` when nothing has."""
+    if memory_id.isdecimal() and len(memory_id) < 19:
+        found = context.recall.read(int(memory_id), int(memory_id))
+        if found:
+            return f"Message {memory_id}", found[0].whole
+    passage = context.archival.passage(memory_id)
+    if passage is None:
+        raise Refusal(f"there is no message or passage {memory_id!r}.")
+    return f"Passage {memory_id}", passage.text
 
 
 def _offset(page: int, size: int) -> int:
     if page < 1:
         raise Refusal("pages count from 1.")
     return (page - 1) * size
+
+
+def _day_after(context: ToolContext, text: str) -> datetime:
+    try:
+        return _day(context, text) + timedelta(days=1)
+    except OverflowError:
+        raise Refusal(f"{text!r} is too far in the future; write an earlier day.") from None
 
 
 def _day(context: ToolContext, text: str) -> datetime:

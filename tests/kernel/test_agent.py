@@ -223,11 +223,15 @@ def test_one_turn_at_a_time_across_agents_of_a_home(script: Script, home: Path) 
 
 
 def test_opening_what_cannot_be_opened(script: Script) -> None:
+    def verbose(first_long_parameter: str, second_long_parameter: str, third_long_parameter: str) -> str:
+        """Do something that takes a good many words to describe to anyone who has to call it."""
+        return first_long_parameter + second_long_parameter + third_long_parameter
+
     with pytest.raises(AgentNotFound, match="agents new"):
         Agent.open("nobody", create=False)
     with pytest.raises(SettingsError, match="Unknown model"):
         Agent.open("ada", model="magic")
     with pytest.raises(SettingsError, match="too small"):
-        Agent.open("ada", model="extractive", context_tokens=1024)
+        Agent.open("ada", model="extractive", context_tokens=1024, tools=[verbose])
     with Agent.open("ada", model=script([say("ok")])) as agent, pytest.raises(UsageError, match="empty"):
         agent.send("  ")

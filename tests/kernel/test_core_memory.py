@@ -89,7 +89,7 @@ def test_an_edit_from_outside_appends_one_alert_with_the_new_block(script: Scrip
 
 
 def test_an_edit_and_its_alert_are_one_transaction(memory: Memory) -> None:
-    def dies(_block: Block) -> None:
+    def dies(_text: str) -> None:
         raise KeyboardInterrupt
 
     memory.state.add_block(block("Name: Ada."), "test")

@@ -74,10 +74,10 @@ def test_a_prompt_names_no_function_that_is_not_there(loop: LoopMode, compact: b
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_what_has_no_description_has_its_tier_in_the_compact_prompt(loop: LoopMode) -> None:
-    """open_message is named where it is needed: in each message that was cut."""
+    """open_memory is named where it is needed: in each message that was cut."""
     text = prompts.system_prompt(loop, compact=True)
     for tool in schemas(loop, compact=True):
-        assert tool.description or tool.name.partition("_")[0] in text or tool.name == "open_message", tool.name
+        assert tool.description or tool.name.partition("_")[0] in text or tool.name == "open_memory", tool.name
 
 
 def test_a_heartbeat_can_be_requested_of_every_function_but_two() -> None:

@@ -43,7 +43,7 @@ class Caller:
     memory: Memory
     clock: HandClock
     context: ToolContext
-    announced: list[Block] = field(default_factory=list[Block])
+    announced: list[str] = field(default_factory=list[str])
 
     def __call__(self, name: str, /, **arguments: object) -> Outcome:
         box = Toolbox.of([*tools.BASE_TOOLS, *tools.DOCUMENT_TOOLS])
@@ -69,7 +69,7 @@ def use() -> Iterator[Caller]:
     state = SqliteState(scope)
     state.add_block(Block("persona", "I am brief.", 20, read_only=True), "test")
     state.add_block(Block("human", "", 20), "test")
-    announced: list[Block] = []
+    announced: list[str] = []
     context = ToolContext(
         core=CoreMemory(state, estimate_tokens, announced.append),
         recall=SqliteRecall(scope),

@@ -102,12 +102,12 @@ def test_a_page_of_long_hits_stays_within_the_results_budget(use: Any) -> None:
     assert estimate_tokens(use.ok("conversation_search", query="fossil")) <= use.context.result_limit_tokens
 
 
-def test_open_message_reads_all_of_it_in_order(use: Any) -> None:
+def test_open_memory_reads_all_of_it_in_order(use: Any) -> None:
     text = "".join(f"{number}\n" for number in range(3_000))
     stored = hear(use, text)
     read, start = "", 0
     while True:
-        shown = use.ok("open_message", message_id=stored.id, start_char=start)
+        shown = use.ok("open_memory", id=stored.id, start_char=start)
         assert estimate_tokens(shown) <= use.context.result_limit_tokens
         header, _, body = shown.partition("\n")
         read += body
@@ -120,12 +120,12 @@ def test_open_message_reads_all_of_it_in_order(use: Any) -> None:
     assert read == text
 
 
-def test_open_message_refuses_what_is_not_there(use: Any) -> None:
+def test_open_memory_refuses_what_is_not_there(use: Any) -> None:
     stored = hear(use, "Hello.")
-    assert "no message 99" in use.failed("open_message", message_id=99)
-    assert "6 characters" in use.failed("open_message", message_id=stored.id, start_char=7)
-    assert "6 characters" in use.failed("open_message", message_id=stored.id, start_char=-1)
-    assert use.ok("open_message", message_id=stored.id).endswith("\nHello.")
+    assert "no message or passage '99'" in use.failed("open_memory", id=99)
+    assert "6 characters" in use.failed("open_memory", id=stored.id, start_char=7)
+    assert "6 characters" in use.failed("open_memory", id=stored.id, start_char=-1)
+    assert use.ok("open_memory", id=stored.id).endswith("\nHello.")
 
 
 def test_time_is_that_of_the_saying_not_of_the_search(use: Any) -> None:
