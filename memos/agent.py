@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from memos import settings
-from memos.accept import paged_in, to_message
+from memos.accept import alert, paged_in, to_message
 from memos.build import Home, Memory, Parts, assemble, make_backend
 from memos.core_memory import CoreMemory
 from memos.documents.ingest import IngestReport, Progress, ingest
@@ -143,7 +143,10 @@ class Agent:
         return _last_turn(self.stream(text, name=name, idempotency_key=idempotency_key))
 
     def stream(self, text: str, *, name: str | None = None, idempotency_key: str | None = None) -> Iterator[EventOut]:
-        """The same, event by event. The last is a `TurnFinished`."""
+        """The same, event by event. The last is a `TurnFinished`.
+
+        A turn whose stream is left early is carried on by the next one.
+        """
         if not text.strip():
             raise UsageError("There is nothing to send: the text is empty.")
         return self._turn(UserMessage(text, name), idempotency_key)
@@ -155,7 +158,7 @@ class Agent:
     async def astream(
         self, text: str, *, name: str | None = None, idempotency_key: str | None = None
     ) -> AsyncIterator[EventOut]:
-        """`stream`, each step of it in a worker thread. Leaving the loop early ends the turn."""
+        """`stream`, each step of it in a worker thread."""
         events = self.stream(text, name=name, idempotency_key=idempotency_key)
         try:
             while (event := await asyncio.to_thread(next, events, None)) is not None:
@@ -182,8 +185,10 @@ class Agent:
 
     def context(self) -> ContextUsage:
         """How full the window is now, by section."""
-        self._parts.context.reload()
-        return self._parts.context.compile().usage
+        context = self._parts.context
+        context.reload()
+        context.recall_sent(self._parts.memory.state.last_step())
+        return context.compile().usage
 
     # ------------------------------------------------------------ what was paged out
 
@@ -233,7 +238,10 @@ class Agent:
         memory = self._parts.memory
 
         def attach(document: DocumentInfo) -> None:
-            memory.documents.attach(document.source)
+            with memory.state.transaction():
+                if memory.documents.attach(document.source):
+                    text = f"A document was loaded: {document.source} ({document.lines} lines). Search and open it."
+                    memory.recall.append(alert("system_alert", text, memory.clock.now()))
 
         report = ingest(paths, self._home.library, on_document=attach, progress=progress)
         self._home.index.apply_pending()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +152,7 @@ def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[C
         clock=memory.clock,
         loop=settings.loop,
         limits=_limits(settings),
+        cache_life=timedelta(minutes=settings.cache_minutes),
     )
     return Parts(memory, backend, context, controller, pager, core)
 

@@ -16,7 +16,7 @@ from memos.errors import SettingsError
 from memos.events import ContextUsage
 from memos.messages import Message, ToolSchema
 from memos.ports import Backend, Clock, Page, RecallStore, StateStore
-from memos.records import Block, Window
+from memos.records import Block, PastStep, Window
 from memos.tokens import head_within
 
 MESSAGE_OVERHEAD_TOKENS = 8
@@ -161,6 +161,13 @@ class MainContext:
     def sent(self, prompt: Prompt) -> None:
         """Remember what the backend has seen, to tell which prefix stays."""
         self._last_keys = tuple(page.key for page in prompt.pages)
+
+    def recall_sent(self, step: PastStep | None) -> None:
+        """Take the last step's request for what the backend has seen, if this process has sent nothing yet."""
+        if self._last_keys or step is None:
+            return
+        if (step.record.system, step.record.tools) == (self._system_prompt, self.tools):
+            self._last_keys = tuple(page.key for page in self.compile_past(step.window, step.record.head_id))
 
     def message_page(self, message: Message) -> Page:
         """A message of the log as a page; an oversized one shows its head and how to read on."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from memos import loop as looping
 from memos.accept import alert, to_message
@@ -74,6 +75,7 @@ class Controller:
         clock: Clock,
         loop: LoopMode,
         limits: Limits,
+        cache_life: timedelta,
     ) -> None:
         self._backend = backend
         self._context = context
@@ -85,8 +87,9 @@ class Controller:
         self._clock = clock
         self._loop: LoopMode = loop
         self._limits = limits
+        self._cache_life = cache_life
         self._interrupted = threading.Event()
-        self._core_rendered = False
+        self._last_turn_at: datetime | None = None
 
     def interrupt(self) -> None:
         """End the running turn at the next safe point; a partial reply is kept and marked."""
@@ -105,9 +108,8 @@ class Controller:
         """
         self._interrupted.clear()
         self._context.reload()
-        if not self._core_rendered:
+        if self._cache_is_cold():
             self._context.refresh_core()
-            self._core_rendered = True
         known = self._state.turn_by_key(idempotency_key) if idempotency_key is not None else None
         last = self._state.last_turn()
         if last is not None and last.stopped_by is None:
@@ -127,6 +129,12 @@ class Controller:
             opening = self._recall.append(to_message(event, self._clock.now()))
             self._state.open_turn(opening.id, idempotency_key)
         yield from self._run(opening.id)
+
+    def _cache_is_cold(self) -> bool:
+        """Whether no model holds our prefix any more, so that rendering core memory anew costs nothing."""
+        now, before = self._clock.now(), self._last_turn_at
+        self._last_turn_at = now
+        return before is None or now - before > self._cache_life
 
     # ------------------------------------------------------------ the loop
 
@@ -200,7 +208,8 @@ class Controller:
             return
         self._context.sent(prompt)
         heartbeat = self._loop == "heartbeat"
-        text, thoughts = ("", reply.text or reply.thoughts) if heartbeat else (reply.text, reply.thoughts)
+        inner = [reply.thoughts, reply.text] if heartbeat else [reply.thoughts]
+        text, thoughts = "" if heartbeat else reply.text, "\n\n".join(part for part in inner if part)
         message = Message(
             "assistant",
             "reply",

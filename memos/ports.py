@@ -273,6 +273,10 @@ class TurnStore(Protocol):
         """The steps whose replies lie in this range of the log."""
         ...
 
+    def last_step(self) -> PastStep | None:
+        """The newest step of all."""
+        ...
+
     def start_effect(self, message_id: int, call_id: str) -> None:
         """Note, committed, that a call with effects outside memos is about to run."""
         ...

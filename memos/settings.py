@@ -62,6 +62,8 @@ class Settings(BaseModel):
     """What a million completion tokens cost."""
     heartbeat_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Wake the agent this often while a chat is open and nobody writes (default: never)."""
+    cache_minutes: float = Field(default=60, gt=0, allow_inf_nan=False)
+    """After so long without a turn no prompt cache is taken to be warm: core memory is rendered anew."""
     persona: str = "default"
     """Who a new agent is: a file of the home's folder personas, without .md."""
     human: str = "default"

@@ -57,10 +57,10 @@ class SqliteDocuments:
         self._scope = scope
         self._index = index
 
-    def attach(self, source: str) -> None:
+    def attach(self, source: str) -> bool:
         """Let the agent read what is stored under this path, now and after it is ingested anew.
 
-        Raises `UsageError` when nothing is.
+        False when it might before. Raises `UsageError` when nothing is stored there.
         """
         sources, links = schema.sources.c, schema.agent_sources.c
         with self._scope.database.write() as connection:
@@ -68,9 +68,11 @@ class SqliteDocuments:
             if source_id is None:
                 raise UsageError(f"{source}: no document is stored under this path; ingest it first.")
             known = sa.select(sa.exists().where(links.agent_id == self._scope.agent_id, links.source_id == source_id))
-            if not connection.scalar(known):
-                values = {"agent_id": self._scope.agent_id, "source_id": source_id}
-                connection.execute(sa.insert(schema.agent_sources), values)
+            if connection.scalar(known):
+                return False
+            values = {"agent_id": self._scope.agent_id, "source_id": source_id}
+            connection.execute(sa.insert(schema.agent_sources), values)
+        return True
 
     def list(self) -> list[DocumentInfo]:
         with self._scope.database.read() as connection:

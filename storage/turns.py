@@ -115,6 +115,14 @@ class SqliteTurns(Store):
         self._outfit_known = (system, tools, int(found))
         return int(found)
 
+    def last_step(self) -> PastStep | None:
+        newest = sa.select(sa.func.max(schema.steps.c.message_id)).where(
+            schema.steps.c.agent_id == self._scope.agent_id
+        )
+        with self._database.read() as connection:
+            message_id = connection.scalar(newest)
+        return self.past_steps(message_id, message_id)[0] if message_id is not None else None
+
     def past_steps(self, first_id: int, last_id: int) -> Sequence[PastStep]:
         steps, outfits = schema.steps.c, schema.outfits.c
         query = (
