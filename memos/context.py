@@ -134,8 +134,8 @@ class MainContext:
             self.reload()
 
     def newest_core(self) -> int:
-        """The newest block version there is."""
-        return max((block.version for block in self._state.blocks()), default=0)
+        """The newest version of core memory."""
+        return self._state.core_version()
 
     def compile_past(self, window: Window, head_id: int) -> tuple[Page, ...]:
         """The pages of a prompt as they were with that window when the log ended at `head_id`."""
@@ -171,9 +171,9 @@ class MainContext:
 
     def message_page(self, message: Message) -> Page:
         """A message of the log as a page; an oversized one shows its head and how to read on."""
-        page = self._page(f"message:{message.id}", "queue", message)
-        if page.tokens <= self.budget.spool_tokens:
-            return page
+        # Always by the same counter: a message must not change its rendering when counts get sharper.
+        if self._backend.count_tokens(_text_of(message)) <= self.budget.spool_tokens:
+            return self._page(f"message:{message.id}", "queue", message)
         return self._page(f"message:{message.id}:head", "queue", self._head_of(message))
 
     # ------------------------------------------------------------ parts
@@ -215,7 +215,7 @@ class MainContext:
         return Message("user" if role == "user" else "system", "system_alert", text, self._clock.now())
 
     def _page(self, key: str, section: str, message: Message) -> Page:
-        text = message.rendered + message.thoughts + "".join(call.name + call.arguments for call in message.calls)
+        text = _text_of(message)
         tokens = self._count(text) + MESSAGE_OVERHEAD_TOKENS * (1 + len(message.calls))
         if section == "system":
             key = f"{key}:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:12]}"
@@ -229,7 +229,7 @@ class MainContext:
         if message.calls or message.thoughts:
             return _shorten_reply(message, self.budget.spool_tokens)
         text = message.text
-        shown = head_within(text, self.budget.spool_tokens // 2, self._count)
+        shown = head_within(text, self.budget.spool_tokens // 2, self._backend.count_tokens)
         note = (
             f"\n[Cut here: {len(text)} characters in all. "
             f"Read on with open_memory(id={message.id}, start_char={shown}).]"
@@ -267,6 +267,11 @@ def render_core(blocks: tuple[Block, ...]) -> str:
         body = f"{block.value}\n" if block.value else ""
         parts.append(f"<{block.label} limit_tokens={block.limit_tokens}{about}{locked}>\n{body}</{block.label}>")
     return "\n".join(parts)
+
+
+def _text_of(message: Message) -> str:
+    """All that a message adds to the prompt, for counting."""
+    return message.rendered + message.thoughts + "".join(call.name + call.arguments for call in message.calls)
 
 
 def _schema_text(tool: ToolSchema) -> str:

@@ -40,6 +40,7 @@ from memos.messages import Kind, LoopMode, Message, ToolCall, Usage, sent_text
 from memos.pager import Pager
 from memos.ports import Backend, Clock, Delta, RecallStore, Reply, Request, StateStore
 from memos.records import OpenTurn, StepRecord
+from memos.speech import SpeechStream
 from memos.tooling import Outcome, Toolbox, ToolContext
 from memos.turns import fold
 
@@ -160,12 +161,13 @@ class Controller:
 
     def _steps(self, running: _Progress) -> Generator[EventOut, None, StoppedBy]:
         while True:
+            action = looping.next_action(running.messages, self._loop)
+            if isinstance(action, looping.Act):
+                yield from self._act(running, action)  # also when interrupted: no call stays without a result
             if self._interrupted.is_set():
                 self._append(running, self._alert("interrupt", "The user interrupted you."))
                 return "interrupt"
-            action = looping.next_action(running.messages, self._loop)
             if isinstance(action, looping.Act):
-                yield from self._act(running, action)
                 if looping.is_repeating(running.messages):
                     self._append(running, self._alert("interrupt", "The turn was ended: the same call three times."))
                     return "repeat"
@@ -232,12 +234,13 @@ class Controller:
         request = Request(prompt.pages, prompt.tools, self._context.budget.reserve_tokens, self._loop)
         stream = self._backend.complete(request)
         text, thoughts = "", ""
+        speech = SpeechStream()
         try:
             for piece in stream:
                 if isinstance(piece, Reply):
                     return piece, False
                 text, thoughts = text + piece.text, thoughts + piece.thoughts
-                yield from self._told(piece)
+                yield from self._told(piece, speech)
                 if self._interrupted.is_set():
                     return Reply(text, thoughts), True
         finally:
@@ -259,11 +262,13 @@ class Controller:
             cost_micros=self._limits.prices.cost_micros(usage),
         )
 
-    def _told(self, piece: Delta) -> Iterator[EventOut]:
+    def _told(self, piece: Delta, speech: SpeechStream) -> Iterator[EventOut]:
         if piece.thoughts:
             yield ThoughtDelta(piece.thoughts)
         if piece.text:
             yield ThoughtDelta(piece.text) if self._loop == "heartbeat" else TextDelta(piece.text)
+        if said := speech.hear(piece):
+            yield TextDelta(said)
 
     def _learn_limit(self, overflow: ContextOverflow, prompt: Prompt) -> None:
         """The server's window is smaller than believed: believe the server, and flush to fit."""

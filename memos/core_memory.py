@@ -176,19 +176,28 @@ class CoreMemory:
             )
             if (size := self.count_tokens(block.value)) > changed.limit_tokens:
                 raise UsageError(f"Block {label!r} holds {size} tokens; its limit cannot be {changed.limit_tokens}.")
-            self._state.configure_block(changed)
-        return changed
+            configured = self._state.configure_block(changed, self.cause)
+            text = (
+                f"Block {label!r} now holds at most {configured.limit_tokens} tokens"
+                f"{', is read-only' if configured.read_only else ''} and is for: {configured.description or 'anything'}"
+            )
+            self._announce(text)
+            self._state.tell_other_holders(label, text)
+        return configured
 
     def share(self, label: str, agent: str) -> None:
         """Let another agent of the home hold the same block: each sees the other's edits."""
-        self.block(label)
-        self._state.share_block(label, agent)
+        block = self.block(label)
+        with self._state.transaction():
+            self._state.share_block(label, agent, f"{self.cause}: shared with {agent}")
+            text = f"Block {label!r} of core memory is now held by agent {agent!r} as well. It reads:\n{block.value}"
+            self._state.tell_other_holders(label, text)
 
     def remove(self, label: str) -> None:
-        """Take a block away; with its last holder it is gone, history and all."""
+        """Take a block away from this agent; other holders keep it."""
         self.block(label)
         with self._state.transaction():
-            self._state.remove_block(label)
+            self._state.remove_block(label, f"{self.cause}: removed")
             self._announce(f"Block {label!r} was removed from core memory.")
 
     def edit(self, label: str, change: Callable[[Block], str], *, cause: str, announced: bool) -> Block:

@@ -231,16 +231,24 @@ class BlockStore(Protocol):
         """Append a version. Raises `UsageError` for a label that does not exist."""
         ...
 
-    def configure_block(self, block: Block) -> None:
-        """Change description, limit and read-only flag of the block of that label."""
+    def core_version(self) -> int:
+        """The newest version of any block this agent has held; grows with every change of core memory."""
         ...
 
-    def share_block(self, label: str, agent: str) -> None:
+    def configure_block(self, block: Block, cause: str) -> Block:
+        """Append a version with another description, limit and read-only flag; the value stays."""
+        ...
+
+    def share_block(self, label: str, agent: str, cause: str) -> None:
         """Let another agent of the home hold the same block. Raises `UsageError`, `AgentNotFound`."""
         ...
 
-    def remove_block(self, label: str) -> None:
-        """Take the block from this agent; with its last holder it is gone, history and all."""
+    def remove_block(self, label: str, cause: str) -> None:
+        """Take the block from this agent from now on; past prompts still show it."""
+        ...
+
+    def block_holders(self, label: str) -> Sequence[str]:
+        """The names of all agents that hold this block."""
         ...
 
     def block_history(self, label: str) -> Sequence[BlockVersion]:

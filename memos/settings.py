@@ -41,7 +41,7 @@ class Settings(BaseModel):
     context_tokens: int | None = Field(default=None, ge=1024, le=16_777_216)
     """The context window to use; never more than the model's own."""
     output_reserve_tokens: int | None = Field(default=None, ge=64)
-    """Tokens kept free for each completion (default: an eighth of the window, 4,096 at most)."""
+    """Tokens kept free for each completion (default: a tenth of the window, 4,096 at most)."""
     warn_fraction: float = Field(default=0.7, gt=0, le=1)
     """Warn the model of memory pressure at this share of window minus reserve."""
     flush_fraction: float = Field(default=0.9, gt=0, le=1)

@@ -1,4 +1,8 @@
-"""Core memory's blocks and every version they have had, in SQLite. Implements `BlockStore`."""
+"""Core memory's blocks and every version they have had, in SQLite. Implements `BlockStore`.
+
+A version is all that a block is at a time: value, description, limit, read-only flag. Who holds a
+block is kept from version to version as well, so that a past prompt shows the blocks of its time.
+"""
 
 from __future__ import annotations
 
@@ -22,23 +26,45 @@ _NOW = 2**62
 
 # Building a statement costs more than running it, and a step runs these several times: each is built once.
 _AS_OF = sa.bindparam("as_of", type_=sa.Integer)
+_HELD = sa.and_(
+    _holders.agent_id == AGENT,
+    _holders.since_version <= _AS_OF,
+    sa.or_(_holders.until_version.is_(None), _holders.until_version > _AS_OF),
+)
 _earlier = schema.block_versions.alias().c
 _NEWEST = (
     sa.select(sa.func.max(_earlier.id)).where(_earlier.block_id == _blocks.id, _earlier.id <= _AS_OF).scalar_subquery()
 )
 _BLOCKS = (
     sa.select(
-        _blocks.label, _versions.value, _blocks.limit_tokens, _blocks.description, _blocks.read_only, _versions.id
+        _blocks.label,
+        _versions.value,
+        _versions.limit_tokens,
+        _versions.description,
+        _versions.read_only,
+        _versions.id,
     )
     .join(schema.agent_blocks, _holders.block_id == _blocks.id)
     .join(schema.block_versions, _versions.id == _NEWEST)
-    .where(_holders.agent_id == AGENT)
+    .where(_HELD)
     .order_by(_holders.position)
 )
 _BLOCK_ID = (
     sa.select(_blocks.id)
     .join(schema.agent_blocks, _holders.block_id == _blocks.id)
-    .where(_holders.agent_id == AGENT, _blocks.label == sa.bindparam("label", type_=sa.Text))
+    .where(
+        _holders.agent_id == AGENT,
+        _holders.until_version.is_(None),
+        _blocks.label == sa.bindparam("label", type_=sa.Text),
+    )
+)
+_CORE_VERSION = (
+    sa.select(sa.func.max(_versions.id))
+    .join(schema.agent_blocks, _holders.block_id == _versions.block_id)
+    .where(
+        _holders.agent_id == AGENT,
+        sa.or_(_holders.until_version.is_(None), _versions.id <= _holders.until_version),
+    )
 )
 
 
@@ -50,51 +76,53 @@ class SqliteBlocks(Store):
         with self._database.read() as connection:
             return tuple(Block(*row) for row in connection.execute(_BLOCKS, values))
 
+    def core_version(self) -> int:
+        with self._database.read() as connection:
+            return connection.execute(_CORE_VERSION, {"agent": self._scope.agent_id}).scalar() or 0
+
     def add_block(self, block: Block, cause: str) -> Block:
         with self._database.write() as connection:
-            block_id = connection.execute(
-                sa.insert(schema.blocks).returning(_blocks.id),
-                {
-                    "label": block.label,
-                    "description": block.description,
-                    "limit_tokens": block.limit_tokens,
-                    "read_only": block.read_only,
-                },
-            ).scalar_one()
-            _hold(connection, self._scope.agent_id, block_id)
-            self._add_version(connection, block_id, block.value, cause)
-        return self._block(block.label)
+            values = {"label": block.label}
+            block_id = int(connection.execute(sa.insert(schema.blocks).returning(_blocks.id), values).scalar_one())
+            version = self._add_version(connection, block_id, block, cause)
+            _hold(connection, self._scope.agent_id, block_id, version)
+        return replace(block, version=version)
 
     def edit_block(self, label: str, value: str, cause: str) -> Block:
         with self._database.write() as connection:
-            self._add_version(connection, self._block_id(connection, label), value, cause)
-        return self._block(label)
+            block_id = self._block_id(connection, label)
+            edited = replace(self._block(label), value=value)
+            return replace(edited, version=self._add_version(connection, block_id, edited, cause))
 
-    def configure_block(self, block: Block) -> None:
+    def configure_block(self, block: Block, cause: str) -> Block:
         with self._database.write() as connection:
-            connection.execute(
-                sa.update(schema.blocks)
-                .where(_blocks.id == self._block_id(connection, block.label))
-                .values(description=block.description, limit_tokens=block.limit_tokens, read_only=block.read_only)
-            )
+            block_id = self._block_id(connection, block.label)
+            configured = replace(block, value=self._block(block.label).value)
+            return replace(configured, version=self._add_version(connection, block_id, configured, cause))
 
-    def share_block(self, label: str, agent: str) -> None:
+    def share_block(self, label: str, agent: str, cause: str) -> None:
         with self._database.write() as connection:
             block_id = self._block_id(connection, label)
             other = connection.scalar(sa.select(_agents.id).where(_agents.name == agent))
             if other is None:
-                raise AgentNotFound(f"There is no agent {agent!r}.")
+                raise AgentNotFound(f"There is no agent {agent!r}; create it with `memos agents new {agent}`.")
             if connection.execute(_BLOCK_ID, {"agent": other, "label": label}).scalar() is not None:
                 raise UsageError(f"Agent {agent!r} has a block {label!r} already.")
-            _hold(connection, other, block_id)
+            _hold(connection, other, block_id, self._add_version(connection, block_id, self._block(label), cause))
 
-    def remove_block(self, label: str) -> None:
+    def remove_block(self, label: str, cause: str) -> None:
         with self._database.write() as connection:
             block_id = self._block_id(connection, label)
-            mine = sa.and_(_holders.agent_id == self._scope.agent_id, _holders.block_id == block_id)
-            connection.execute(sa.delete(schema.agent_blocks).where(mine))
-            held = sa.exists().where(_holders.block_id == block_id)
-            connection.execute(sa.delete(schema.blocks).where(_blocks.id == block_id, ~held))
+            version = self._add_version(connection, block_id, self._block(label), cause)
+            connection.execute(
+                sa.update(schema.agent_blocks)
+                .where(
+                    _holders.agent_id == self._scope.agent_id,
+                    _holders.block_id == block_id,
+                    _holders.until_version.is_(None),
+                )
+                .values(until_version=version)
+            )
 
     def block_history(self, label: str) -> Sequence[BlockVersion]:
         with self._database.read() as connection:
@@ -113,12 +141,26 @@ class SqliteBlocks(Store):
             )
             return [BlockVersion(*row[:5], from_micros(row[5])) for row in connection.execute(query)]
 
+    def block_holders(self, label: str) -> Sequence[str]:
+        with self._database.read() as connection:
+            query = (
+                sa.select(_agents.name)
+                .join(schema.agent_blocks, _holders.agent_id == _agents.id)
+                .where(_holders.block_id == self._block_id(connection, label), _holders.until_version.is_(None))
+                .order_by(_agents.name)
+            )
+            return list(connection.scalars(query))
+
     def tell_other_holders(self, label: str, text: str) -> None:
         with self._database.write() as connection:
             query = (
                 sa.select(_agents.id, _agents.timeline_id)
                 .join(schema.agent_blocks, _holders.agent_id == _agents.id)
-                .where(_holders.block_id == self._block_id(connection, label), _agents.id != self._scope.agent_id)
+                .where(
+                    _holders.block_id == self._block_id(connection, label),
+                    _holders.until_version.is_(None),
+                    _agents.id != self._scope.agent_id,
+                )
             )
             for agent_id, timeline_id in connection.execute(query).all():
                 recall = SqliteRecall(replace(self._scope, agent_id=agent_id, timeline_id=timeline_id))
@@ -133,18 +175,28 @@ class SqliteBlocks(Store):
     def _block(self, label: str) -> Block:
         return next(block for block in self.blocks() if block.label == label)
 
-    def _add_version(self, connection: sa.Connection, block_id: int, value: str, cause: str) -> None:
-        connection.execute(
-            sa.insert(schema.block_versions),
-            {**self._here(connection), "block_id": block_id, "value": value, "cause": cause},
-        )
+    def _add_version(self, connection: sa.Connection, block_id: int, block: Block, cause: str) -> int:
+        values = {
+            **self._here(connection),
+            "block_id": block_id,
+            "value": block.value,
+            "description": block.description,
+            "limit_tokens": block.limit_tokens,
+            "read_only": block.read_only,
+            "cause": cause,
+        }
+        return int(connection.execute(sa.insert(schema.block_versions).returning(_versions.id), values).scalar_one())
 
 
-def _hold(connection: sa.Connection, agent_id: int, block_id: int) -> None:
+def _hold(connection: sa.Connection, agent_id: int, block_id: int, since_version: int) -> None:
     """Give an agent a block, after those it has."""
-    last = sa.select(sa.func.max(_holders.position)).where(_holders.agent_id == agent_id)
-    position = connection.scalar(last)
+    last = connection.scalar(sa.select(sa.func.max(_holders.position)).where(_holders.agent_id == agent_id))
     connection.execute(
         sa.insert(schema.agent_blocks),
-        {"agent_id": agent_id, "block_id": block_id, "position": 0 if position is None else position + 1},
+        {
+            "agent_id": agent_id,
+            "block_id": block_id,
+            "position": 0 if last is None else last + 1,
+            "since_version": since_version,
+        },
     )

@@ -185,17 +185,18 @@ blocks = sa.Table(
     metadata,
     _id(),
     sa.Column("label", sa.Text, nullable=False),
-    sa.Column("description", sa.Text, nullable=False, default=""),
-    sa.Column("limit_tokens", sa.Integer, nullable=False),
-    sa.Column("read_only", sa.Boolean, nullable=False, default=False),
 )
 
+# Who holds a block, from one version to another: a past prompt shows the blocks of its time.
 agent_blocks = sa.Table(
     "agent_blocks",
     metadata,
-    sa.Column("agent_id", sa.Integer, sa.ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("block_id", sa.Integer, sa.ForeignKey("blocks.id", ondelete="CASCADE"), primary_key=True),
+    _id(),
+    _agent(index=True),
+    sa.Column("block_id", sa.Integer, sa.ForeignKey("blocks.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("since_version", sa.Integer, nullable=False),
+    sa.Column("until_version", sa.Integer),  # exclusive; NULL while it is held
 )
 
 block_versions = sa.Table(
@@ -208,6 +209,9 @@ block_versions = sa.Table(
     sa.Column("timeline_id", sa.Integer, sa.ForeignKey("timelines.id", ondelete="SET NULL")),
     sa.Column("at_message_id", sa.Integer, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("limit_tokens", sa.Integer, nullable=False),
+    sa.Column("read_only", sa.Boolean, nullable=False),
     sa.Column("cause", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sqlite_autoincrement=True,

@@ -26,7 +26,7 @@ ORDER = (
         "accept",
         "citations",
     ),
-    *("core_memory", "context", "summaries", "pager", "requests", "tooling", "loop", "turns", "controller"),
+    *("core_memory", "context", "summaries", "pager", "requests", "speech", "tooling", "loop", "turns", "controller"),
     "adapters",
     *("build", "agent", "ask", "__init__", "cli", "__main__"),
 )

@@ -190,20 +190,22 @@ def _create_core_memory() -> None:
         "blocks",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("limit_tokens", sa.Integer(), nullable=False),
-        sa.Column("read_only", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_blocks")),
     )
     op.create_table(
         "agent_blocks",
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("agent_id", sa.Integer(), nullable=False),
         sa.Column("block_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("since_version", sa.Integer(), nullable=False),
+        sa.Column("until_version", sa.Integer()),
         sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_agent_blocks_agent_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["block_id"], ["blocks.id"], name=op.f("fk_agent_blocks_block_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("agent_id", "block_id", name=op.f("pk_agent_blocks")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_agent_blocks")),
     )
+    op.create_index(op.f("ix_agent_blocks_agent_id"), "agent_blocks", ["agent_id"], unique=False)
+    op.create_index(op.f("ix_agent_blocks_block_id"), "agent_blocks", ["block_id"], unique=False)
     op.create_table(
         "block_versions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -212,6 +214,9 @@ def _create_core_memory() -> None:
         sa.Column("timeline_id", sa.Integer()),
         sa.Column("at_message_id", sa.Integer(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("limit_tokens", sa.Integer(), nullable=False),
+        sa.Column("read_only", sa.Boolean(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
