@@ -198,8 +198,7 @@ class Controller:
     # ------------------------------------------------------------ infer
 
     def _infer(self, running: _Progress) -> Iterator[EventOut]:
-        prompt, flushed = self._pager.fit(running.opening_id)
-        yield from flushed
+        prompt = yield from self._pager.fit(running.opening_id)
         try:
             reply, partial = yield from self._complete(prompt)
         except ContextOverflow as overflow:

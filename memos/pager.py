@@ -8,6 +8,7 @@ Source: MemGPT, arXiv 2310.08560, §2.2 (queue manager); thresholds in memgpt te
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from memos.context import Budget, MainContext, Prompt
@@ -72,28 +73,27 @@ class Pager:
     def _warn_tokens(self) -> int:
         return int(self._thresholds.warn * self._context.budget.available_tokens)
 
-    def fit(self, opening_id: int) -> tuple[Prompt, list[Flushed]]:
-        """The prompt to send now, after as many flushes as it takes.
+    def fit(self, opening_id: int) -> Generator[Flushed, None, Prompt]:
+        """The prompt to send now, after as many flushes as it takes; each is told as it happens.
 
         Raises `BackendError` when even the smallest prompt would not fit.
         """
-        flushed: list[Flushed] = []
         while True:
             prompt = self._context.compile()
             budget = self._context.budget.available_tokens
             if prompt.usage.used_tokens < self._thresholds.flush * budget:
-                return prompt, flushed
+                return prompt
             if self._context.sharpen():
                 continue
             receipt = self.flush(opening_id)
             if receipt is None:
                 if prompt.usage.used_tokens <= budget:
-                    return prompt, flushed
+                    return prompt
                 raise BackendError(
                     f"The prompt takes {prompt.usage.used_tokens} tokens and the window leaves {budget}: "
                     "use a larger context_tokens, a smaller output_reserve_tokens, or fewer tools."
                 )
-            flushed.append(receipt)
+            yield receipt
 
     def flush(self, opening_id: int) -> Flushed | None:
         """Evict the oldest part of the queue and summarise it; None when there is nothing to gain."""

@@ -15,6 +15,7 @@ from memos.accept import alert
 from memos.errors import AgentNotFound, UsageError
 from memos.records import Block, BlockVersion
 from memos.storage import schema
+from memos.storage.lexical import storable
 from memos.storage.recall import SqliteRecall
 from memos.storage.scope import AGENT, Store, from_micros
 
@@ -179,8 +180,8 @@ class SqliteBlocks(Store):
         values = {
             **self._here(connection),
             "block_id": block_id,
-            "value": block.value,
-            "description": block.description,
+            "value": storable(block.value),
+            "description": storable(block.description),
             "limit_tokens": block.limit_tokens,
             "read_only": block.read_only,
             "cause": cause,

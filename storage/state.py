@@ -12,6 +12,7 @@ from memos.errors import UsageError
 from memos.records import Receipt, Window
 from memos.storage import schema
 from memos.storage.blocks import SqliteBlocks
+from memos.storage.lexical import storable
 from memos.storage.scope import AGENT, TIMELINE, Row, from_micros, on_timeline, to_micros
 from memos.storage.turns import SqliteTurns
 
@@ -78,7 +79,7 @@ class SqliteState(SqliteBlocks, SqliteTurns):
                 **self._here(connection),
                 "first_id": first_id,
                 "last_id": last_id,
-                "summary": summary,
+                "summary": storable(summary),
                 "replaced_id": replaced_id,
                 "freed_tokens": freed_tokens,
                 "model": model,
