@@ -70,7 +70,7 @@ def ask(
                 report = ingest(paths, home.library, on_document=attach, progress=progress)
                 _require_documents(report)
                 home.index.apply_pending()
-                parts = assemble(home, memory, backend, ())
+                parts = assemble(home, memory, backend, (), task="documents")
                 turn = _run(parts.controller.turn(UserMessage(question)), watch)
                 citations = find_citations(turn.reply, turn.tool_calls, memory.documents)
         finally:

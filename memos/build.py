@@ -113,14 +113,24 @@ class Parts:
     core: CoreMemory
 
 
-def assemble(home: Home, memory: Memory, backend: Backend, functions: Sequence[Callable[..., object]]) -> Parts:
-    """Put an agent together. Raises `SettingsError` when its fixed parts leave too little of the window."""
+def assemble(
+    home: Home,
+    memory: Memory,
+    backend: Backend,
+    functions: Sequence[Callable[..., object]],
+    *,
+    task: str | None = None,
+) -> Parts:
+    """Put an agent together; `task` names the prompt of an agent that is there for one thing.
+
+    Raises `SettingsError` when its fixed parts leave too little of the window.
+    """
     settings = home.settings
     budget = _budget(settings, backend)
     _ensure_blocks(home, memory, backend, budget)
 
     core = core_memory(memory, backend.count_tokens)
-    toolbox, context = _outfit(settings, memory, backend, budget, functions)
+    toolbox, context = _outfit(settings, memory, backend, budget, functions, task)
     tool_context = ToolContext(
         core=core,
         recall=memory.recall,
@@ -240,7 +250,12 @@ def _first_text(folder: Path, name: str, default: str, limit_tokens: int, backen
 
 
 def _outfit(
-    settings: Settings, memory: Memory, backend: Backend, budget: Budget, functions: Sequence[Callable[..., object]]
+    settings: Settings,
+    memory: Memory,
+    backend: Backend,
+    budget: Budget,
+    functions: Sequence[Callable[..., object]],
+    task: str | None,
 ) -> tuple[Toolbox, MainContext]:
     """Functions and main context; compact ones for a small window, or where the full ones take too much of it."""
 
@@ -248,7 +263,7 @@ def _outfit(
         toolbox = Toolbox.of([*_base_tools(memory, compact), *functions])
         told = [tool.__name__ for tool in tools.COMPACT_TOOLS]
         context = MainContext(
-            system_prompt=prompts.system_prompt(settings.loop, compact=compact),
+            system_prompt=prompts.system_prompt(settings.loop, compact=compact, task=task),
             tools=toolbox.schemas(settings.loop, compact=compact, told=told),
             budget=budget,
             backend=backend,

@@ -17,6 +17,10 @@ def load(name: str) -> str:
     return files(__name__).joinpath(f"{name}.md").read_text(encoding="utf-8").strip()
 
 
-def system_prompt(loop: LoopMode, *, compact: bool) -> str:
-    """The system prompt for a loop mode; the compact one describes the base functions as well."""
-    return load(f"{loop}_compact" if compact else loop)
+def system_prompt(loop: LoopMode, *, compact: bool, task: str | None = None) -> str:
+    """The system prompt for a loop mode; the compact one leaves the functions to their names.
+
+    `task` names a further prompt file, for an agent that is there for one thing.
+    """
+    system = load(f"{loop}_compact" if compact else loop)
+    return system if task is None else f"{system}\n\n{load(task)}"

@@ -52,7 +52,8 @@ def test_what_the_model_is_told_is_as_the_golden_file_says(loop: LoopMode, compa
 
 
 def test_what_the_summariser_and_the_first_persona_are_told() -> None:
-    assert_golden("others.txt", f"{prompts.load('summary')}\n\n{prompts.load('persona')}\n")
+    others = [prompts.load(name) for name in ("summary", "persona", "documents")]
+    assert_golden("others.txt", "\n\n".join(others) + "\n")
 
 
 @pytest.mark.parametrize("loop", LOOPS)
