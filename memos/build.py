@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from memos import prompts, tools
 from memos.accept import alert
 from memos.clock import SystemClock
-from memos.context import Budget, MainContext, choose_budget
+from memos.context import MESSAGE_OVERHEAD_TOKENS, SPOOL_FRACTION, Budget, MainContext, choose_budget
 from memos.controller import Controller
 from memos.core_memory import CoreMemory
 from memos.errors import SettingsError
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 OPENAI_KEY = "OPENAI_API_KEY"
 APPLY_AT_CLOSE = 512
 """Passages the index may lag behind when a home is closed: as many cost a search a tenth of a second."""
+HIT_TOKENS = 120
+"""Room that a hit of a search should have; in a small window a page holds fewer than elsewhere."""
+MIN_SPOOL_TOKENS = 96
+"""A message must be allowed this much, or its head and the call that reads on would not fit."""
 BLOCK_FRACTION = 0.05
 """A block's limit, as a share of the window."""
 FIXED_FRACTION = 0.5
@@ -138,8 +142,8 @@ def assemble(
         documents=memory.documents,
         state=memory.state,
         clock=memory.clock,
-        page_size=settings.search_page_size,
-        result_limit_tokens=budget.spool_tokens,
+        page_size=max(1, min(settings.search_page_size, context.budget.spool_tokens // HIT_TOKENS)),
+        result_limit_tokens=context.budget.spool_tokens - MESSAGE_OVERHEAD_TOKENS,
         count_tokens=backend.count_tokens,
     )
     pager = Pager(
@@ -280,6 +284,7 @@ def _outfit(
     problem = _lack_of_room(context, memory)
     if problem is not None:
         raise SettingsError(problem)
+    context.limit_messages(_spool_tokens(context, memory))
     return toolbox, context
 
 
@@ -290,21 +295,35 @@ def _base_tools(memory: Memory, compact: bool) -> tuple[Callable[..., object], .
     return (*base, *(tools.COMPACT_DOCUMENT_TOOLS if compact else tools.DOCUMENT_TOOLS))
 
 
-def _lack_of_room(context: MainContext, memory: Memory) -> str | None:
-    """What is wrong when the parts that never leave the window take too much of it."""
-    usage = context.compile().usage
-    limit = usage.limit_tokens
-    blocks = sum(block.limit_tokens for block in memory.state.blocks())
-    summary = summary_cap_tokens(context.budget)
-    fixed = usage.system_tokens + usage.functions_tokens + blocks + usage.reserve_tokens + summary
+def _lack_of_room(context: MainContext, memory: Memory, more_tokens: int = 0) -> str | None:
+    """What is wrong when the parts that never leave the window take too much of it.
+
+    By the plain estimate, whatever the model's own counter: one that errs on the safe side must not
+    make a window unusable. By that counter there must be room for an event, a reply and its results.
+    """
+    budget = context.budget
+    limit = budget.limit_tokens
+    blocks = sum(block.limit_tokens for block in memory.state.blocks()) + more_tokens
+    summary = summary_cap_tokens(budget)
+    system, functions = context.estimate_fixed()
+    fixed = system + functions + blocks + summary + budget.reserve_tokens
     share = SMALL_FIXED_FRACTION if limit < SMALL_WINDOW_TOKENS else FIXED_FRACTION
-    if fixed <= share * limit:
+    if fixed <= share * limit and _spool_tokens(context, memory, more_tokens) >= MIN_SPOOL_TOKENS:
         return None
     return (
-        f"Window of {limit} tokens is too small: system prompt {usage.system_tokens}, functions "
-        f"{usage.functions_tokens}, core memory up to {blocks}, summary up to {summary} and output reserve "
-        f"{usage.reserve_tokens} take more than {share:.0%} of it. Raise context_tokens, or use fewer tools."
+        f"Window of {limit} tokens is too small: system prompt {system}, functions {functions}, core memory up to "
+        f"{blocks}, summary up to {summary} and output reserve {budget.reserve_tokens} take more than {share:.0%} of it. "
+        "Raise context_tokens, or use fewer tools or smaller blocks."
     )
+
+
+def _spool_tokens(context: MainContext, memory: Memory, more_tokens: int = 0) -> int:
+    """What one message may take, so that an opening event, a reply and its results always fit together."""
+    budget = context.budget
+    usage = context.compile().usage
+    blocks = sum(block.limit_tokens for block in memory.state.blocks()) + more_tokens
+    fixed = usage.system_tokens + usage.functions_tokens + blocks + summary_cap_tokens(budget)
+    return min(int(budget.available_tokens * SPOOL_FRACTION), (budget.available_tokens - fixed) // 3)
 
 
 @cache

@@ -17,29 +17,35 @@ from memos.events import ContextUsage
 from memos.messages import Message, ToolSchema
 from memos.ports import Backend, Clock, Page, RecallStore, StateStore
 from memos.records import Block, PastStep, Window
-from memos.tokens import head_within
+from memos.tokens import estimate_tokens, head_within
 
 MESSAGE_OVERHEAD_TOKENS = 8
 """Added to each page for what a chat template wraps around a message. ChatML takes 5 at most, with the role."""
 
 SPOOL_FRACTION = 0.25
-"""A message larger than this share of the budget is shown by its head only; it stays whole in recall."""
+"""The most of the budget that one message may take; of a larger one the head is shown. It stays whole in recall."""
+
+MIN_RESULT_TOKENS = 64
+"""What one result is shown with at least, however many share the room: its head and how to read on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The window and what is kept free in it for the completion."""
+    """The window, what is kept free in it for the completion, and what one message may take."""
 
     limit_tokens: int
     reserve_tokens: int
+    spool_tokens: int
+    """A message larger than this is shown by its head; the results of one reply share it."""
 
     @property
     def available_tokens(self) -> int:
         return self.limit_tokens - self.reserve_tokens
 
     @property
-    def spool_tokens(self) -> int:
-        return int(self.available_tokens * SPOOL_FRACTION)
+    def most_calls(self) -> int:
+        """How many calls of one reply can be answered within the room for their results."""
+        return max(1, self.spool_tokens // MIN_RESULT_TOKENS)
 
 
 def choose_budget(limit_tokens: int, reserve_tokens: int | None) -> Budget:
@@ -52,7 +58,7 @@ def choose_budget(limit_tokens: int, reserve_tokens: int | None) -> Budget:
         raise SettingsError(
             f"output_reserve_tokens ({reserve}) takes more than half of the window ({limit_tokens}): lower it."
         )
-    return Budget(limit_tokens, reserve)
+    return Budget(limit_tokens, reserve, int((limit_tokens - reserve) * SPOOL_FRACTION))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,13 @@ class MainContext:
         self._queue: list[Page] = []
         self._head: list[Page] = []
         self._last_keys: tuple[str, ...] = ()
+        self._sharing: dict[str, int] = {}  # call id → calls of its reply
         self._measure_fixed()
         self.reload()
+
+    def estimate_fixed(self) -> tuple[int, int]:
+        """System prompt and functions by the plain estimate."""
+        return estimate_tokens(self._system_prompt), sum(estimate_tokens(_schema_text(tool)) for tool in self.tools)
 
     @property
     def window(self) -> Window:
@@ -114,8 +125,15 @@ class MainContext:
 
     def shrink(self, limit_tokens: int) -> None:
         """Believe in a smaller window from now on."""
-        self.budget = choose_budget(limit_tokens, None)
+        smaller = choose_budget(limit_tokens, None)
+        self.budget = replace(smaller, spool_tokens=min(smaller.spool_tokens, self.budget.spool_tokens))
         self._recount()
+
+    def limit_messages(self, spool_tokens: int) -> None:
+        """Let no message take more than this from now on."""
+        if spool_tokens != self.budget.spool_tokens:
+            self.budget = replace(self.budget, spool_tokens=spool_tokens)
+            self._recount()
 
     def sharpen(self) -> bool:
         """Count exactly from now on; False when that was done before."""
@@ -171,10 +189,13 @@ class MainContext:
 
     def message_page(self, message: Message) -> Page:
         """A message of the log as a page; an oversized one shows its head and how to read on."""
+        self._sharing.update((call.id, len(message.calls)) for call in message.calls)
+        sharing = self._sharing.get(message.call_id or "", 1)
+        limit = max(MIN_RESULT_TOKENS, self.budget.spool_tokens // sharing)
         # Always by the same counter: a message must not change its rendering when counts get sharper.
-        if self._backend.count_tokens(_text_of(message)) <= self.budget.spool_tokens:
+        if self._backend.count_tokens(_text_of(message)) + MESSAGE_OVERHEAD_TOKENS <= limit:
             return self._page(f"message:{message.id}", "queue", message)
-        return self._page(f"message:{message.id}:head", "queue", self._head_of(message))
+        return self._page(f"message:{message.id}:head", "queue", self._head_of(message, limit))
 
     # ------------------------------------------------------------ parts
 
@@ -224,16 +245,16 @@ class MainContext:
             return Page(key, "core", message, tokens)
         return Page(key, "summary" if section == "summary" else "queue", message, tokens)
 
-    def _head_of(self, message: Message) -> Message:
+    def _head_of(self, message: Message, limit_tokens: int) -> Message:
         """What is shown of a message that is too large: its head, its size, the call that pages on."""
         if message.calls or message.thoughts:
-            return _shorten_reply(message, self.budget.spool_tokens)
+            return _shorten_reply(message, limit_tokens)
         text = message.text
-        shown = head_within(text, self.budget.spool_tokens // 2, self._backend.count_tokens)
-        note = (
-            f"\n[Cut here: {len(text)} characters in all. "
-            f"Read on with open_memory(id={message.id}, start_char={shown}).]"
+        room = (
+            limit_tokens - MESSAGE_OVERHEAD_TOKENS - self._backend.count_tokens(message.header + _cut_note(message, 0))
         )
+        shown = head_within(text, max(0, room), self._backend.count_tokens)
+        note = _cut_note(message, shown)
         return replace(message, text=text[:shown] + note)
 
     def _usage(self, pages: tuple[Page, ...]) -> ContextUsage:
@@ -267,6 +288,13 @@ def render_core(blocks: tuple[Block, ...]) -> str:
         body = f"{block.value}\n" if block.value else ""
         parts.append(f"<{block.label} limit_tokens={block.limit_tokens}{about}{locked}>\n{body}</{block.label}>")
     return "\n".join(parts)
+
+
+def _cut_note(message: Message, shown: int) -> str:
+    return (
+        f"\n[Cut here: {len(message.text)} characters in all. "
+        f"Read on with open_memory(id={message.id}, start_char={shown}).]"
+    )
 
 
 def _text_of(message: Message) -> str:

@@ -257,6 +257,7 @@ class Controller:
             head_id=prompt.pages[-1].message.id,
             limit_tokens=prompt.usage.limit_tokens,
             reserve_tokens=prompt.usage.reserve_tokens,
+            spool_tokens=self._context.budget.spool_tokens,
             usage=usage,
             cost_micros=self._limits.prices.cost_micros(usage),
         )
@@ -295,6 +296,10 @@ class Controller:
                     yield MemoryEdited(block.label, block.value)
 
     def _run_call(self, running: _Progress, reply: Message, call: ToolCall) -> Message:
+        if reply.calls.index(call) >= self._context.budget.most_calls:
+            return self._append(
+                running, self._result(call, Outcome(ok=False, text="too many calls at once; repeat it."))
+            )
         effect = self._toolbox.effect(call)
         if effect == "memory":
             with self._state.transaction():

@@ -66,6 +66,8 @@ class Pager:
             return False
         if self._context.sharpen():
             return self.needs_warning(self._context.compile())
+        if prompt.usage.used_tokens >= self._thresholds.flush * self._context.budget.available_tokens:
+            return False  # a flush comes first; a warning would only take room
         receipt_id = self._context.window.receipt_id
         since = self._state.receipt(receipt_id).at_message_id if receipt_id is not None else 0
         return not any(page.message.kind == "pressure" and page.message.id > since for page in self._context.queue)
@@ -86,19 +88,27 @@ class Pager:
             if self._context.sharpen():
                 continue
             receipt = self.flush(opening_id)
+            if receipt is None and prompt.usage.used_tokens <= budget:
+                return prompt
+            if receipt is None:  # the last step alone is too much: better a summary of it than no answer
+                receipt = self.flush(opening_id, last_step=True)
             if receipt is None:
-                if prompt.usage.used_tokens <= budget:
-                    return prompt
                 raise BackendError(
                     f"The prompt takes {prompt.usage.used_tokens} tokens and the window leaves {budget}: "
                     "use a larger context_tokens, a smaller output_reserve_tokens, or fewer tools."
                 )
             yield receipt
 
-    def flush(self, opening_id: int) -> Flushed | None:
-        """Evict the oldest part of the queue and summarise it; None when there is nothing to gain."""
+    def flush(self, opening_id: int, *, last_step: bool = False) -> Flushed | None:
+        """Evict the oldest part of the queue and summarise it; None when there is nothing to gain.
+
+        With `last_step` even the running turn's last step goes, when it is finished; its event stays.
+        """
         prompt = self._context.compile()
-        evicted = choose_evicted(self._context.queue, self._thresholds.evict, opening_id)
+        queue = self._context.queue
+        evicted = choose_evicted(queue, self._thresholds.evict, opening_id)
+        if last_step:
+            evicted = queue if queue and queue[-1].message.id > opening_id else []
         if not evicted:
             return None
         before = self._context.window

@@ -73,6 +73,7 @@ class StepRecord:
     """The newest message in the request."""
     limit_tokens: int
     reserve_tokens: int
+    spool_tokens: int
     usage: Usage
     cost_micros: int = 0
     """Millionths of the currency that the price settings are in."""

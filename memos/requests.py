@@ -63,7 +63,7 @@ class RequestLog:
         context = MainContext(
             system_prompt=record.system,
             tools=record.tools,
-            budget=Budget(record.limit_tokens, record.reserve_tokens),
+            budget=Budget(record.limit_tokens, record.reserve_tokens, record.spool_tokens),
             backend=self._backend,
             recall=self._recall,
             state=self._state,

@@ -18,7 +18,7 @@ from memos.storage.vectors import VectorIndex
 
 CHUNK_CHARS = 1_000
 """Longer texts are split: about what one vector can stand for and one search result can show."""
-ID_CHARS = 24
+ID_CHARS = 16
 
 _P = schema.passages.c
 _L = schema.placements.c

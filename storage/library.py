@@ -25,7 +25,7 @@ from memos.storage.vectors import VectorIndex
 BATCH_PASSAGES = 100
 """One transaction's worth: some 15 ms of work."""
 ABANDONED_AFTER = timedelta(minutes=10)
-ID_CHARS = 24
+ID_CHARS = 16
 
 _D = schema.documents.c
 _S = schema.sources.c

@@ -134,6 +134,7 @@ steps = sa.Table(
     sa.Column("head_id", sa.Integer, nullable=False),  # the newest message the request held
     sa.Column("limit_tokens", sa.Integer, nullable=False),
     sa.Column("reserve_tokens", sa.Integer, nullable=False),
+    sa.Column("spool_tokens", sa.Integer, nullable=False),
     sa.Column("prompt_tokens", sa.Integer, nullable=False),
     sa.Column("completion_tokens", sa.Integer, nullable=False),
     sa.Column("cached_tokens", sa.Integer, nullable=False),

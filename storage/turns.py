@@ -93,6 +93,7 @@ class SqliteTurns(Store):
                     "head_id": step.head_id,
                     "limit_tokens": step.limit_tokens,
                     "reserve_tokens": step.reserve_tokens,
+                    "spool_tokens": step.spool_tokens,
                     "prompt_tokens": step.usage.prompt_tokens,
                     "completion_tokens": step.usage.completion_tokens,
                     "cached_tokens": step.usage.cached_tokens,
@@ -174,6 +175,7 @@ def _step_record(row: Row) -> StepRecord:
         head_id=row.head_id,
         limit_tokens=row.limit_tokens,
         reserve_tokens=row.reserve_tokens,
+        spool_tokens=row.spool_tokens,
         usage=usage,
         cost_micros=row.cost_micros,
     )

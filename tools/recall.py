@@ -73,9 +73,12 @@ def open_memory(context: ToolContext, id: str, start_char: int = 0) -> str:  # n
 
 def shown_page(context: ToolContext, found: HitPage, number: int) -> str:
     """A page of hits within the result's budget: short texts whole, long ones cut to an equal share of the rest."""
-    room = context.result_limit_tokens - HEADER_TOKENS - HIT_FIELDS_TOKENS * len(found.hits)
-    limit = max(16, _share([context.count_quoted(hit.text) for hit in found.hits], room))
-    return render_page(found, number=number, size=context.page_size, clip=lambda text: context.clip(text, limit))
+
+    def render(limit: int) -> str:
+        return render_page(found, number=number, size=context.page_size, clip=lambda text: context.clip(text, limit))
+
+    room = context.result_limit_tokens - context.count_tokens(render(0))
+    return render(max(0, _share([context.count_quoted(hit.text) for hit in found.hits], room)))
 
 
 def _share(sizes: Sequence[int], room: int) -> int:

@@ -305,7 +305,7 @@ def test_core_memory_is_rendered_with_labels_limits_and_descriptions() -> None:
 
 
 def test_the_reserve_is_a_tenth_of_the_window_at_most_4096() -> None:
-    assert choose_budget(8192, None) == Budget(8192, 819)
+    assert choose_budget(8192, None) == Budget(8192, 819, 1843)
     assert choose_budget(200_000, None).reserve_tokens == 4096
     assert choose_budget(8192, 300).available_tokens == 7892
     with pytest.raises(SettingsError, match=r"output_reserve_tokens \(3000\).*lower it"):

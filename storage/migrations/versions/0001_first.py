@@ -122,6 +122,7 @@ def _create_turns() -> None:
         sa.Column("head_id", sa.Integer(), nullable=False),
         sa.Column("limit_tokens", sa.Integer(), nullable=False),
         sa.Column("reserve_tokens", sa.Integer(), nullable=False),
+        sa.Column("spool_tokens", sa.Integer(), nullable=False),
         sa.Column("prompt_tokens", sa.Integer(), nullable=False),
         sa.Column("completion_tokens", sa.Integer(), nullable=False),
         sa.Column("cached_tokens", sa.Integer(), nullable=False),
