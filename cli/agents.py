@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from memos.cli import output, shapes
-from memos.cli.session import Flags, is_fresh, load, missing_agent, open_home
+from memos.cli.session import Flags, is_fresh, load, missing_agent, open_home, require_openable
 from memos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ def show(name: str, *, as_json: bool) -> None:
         output.emit(f"{key.replace('_', ' ')}: {value}")
 
 
-def new(name: str) -> None:
-    """Create an agent."""
-    with open_home(load(Flags())) as home:
-        home.agents.create(name)
+def new(name: str, *, persona: str | None, human: str | None) -> None:
+    """Create an agent; where a persona or human is named, its first blocks are written at once."""
+    with open_home(load(Flags(persona=persona, human=human))) as home, home.database.write():
+        home.agents.create(name, timezone=home.settings.timezone)
+        if persona is not None or human is not None:
+            require_openable(home, name)
     output.note(f"Created agent {name}. Talk to it with: memos chat --agent {name}")
 
 
@@ -72,7 +74,7 @@ def delete(name: str, *, yes: bool) -> None:
         if not yes and not _confirmed(info):
             output.note("Nothing was deleted.")
             return
-        home.agents.delete(name)
+        home.delete_agent(name)
     output.note(f"Deleted agent {name}.")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from memos.cli import groups, output
+from memos.cli import groups, memory_groups, output
 from memos.cli.options import AgentName, AsJson, ContextTokens, Loop, Model, SourcePaths
 from memos.cli.session import Flags
 from memos.cli.stream import EXIT_FAILED, EXIT_INTERRUPTED
@@ -26,11 +26,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(memory_groups.log, name="log")
+app.add_typer(memory_groups.memory, name="memory")
 app.add_typer(groups.agents, name="agents")
 app.add_typer(groups.documents, name="documents")
 app.add_typer(groups.config, name="config")
 
-DEFAULT_COMMANDS = {"": "chat", "agents": "list", "documents": "list", "config": "show"}
+DEFAULT_COMMANDS = {
+    "": "chat",
+    "log": "list",
+    "memory": "list",
+    "agents": "list",
+    "documents": "list",
+    "config": "show",
+}
 """What a group means when no command of it is named."""
 
 

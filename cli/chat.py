@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from memos.cli import output
+from memos.cli.heartbeats import Heartbeats
 from memos.cli.send import check_text
 from memos.cli.session import Flags, load, open_agent
-from memos.cli.stream import Speaker, conclude, run_turn
+from memos.cli.stream import Speaker, conclude, run_turn, stopping_on_ctrl_c
 from memos.errors import MemosError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
 HISTORY_FILE = "chat_history"
 
 HELP = """\
-/help   this list
-/exit   leave (so does Ctrl-D)
-Ctrl-C  while an answer is being written: stop it; at the prompt: clear the line
+/help       this list
+/heartbeat  let the agent speak now
+/exit       leave (so does Ctrl-D)
+Ctrl-C      while an answer is being written: stop it; at the prompt: clear the line
+At a terminal the agent also wakes by itself every `heartbeat_minutes` (a setting) while nobody writes.
 Everything else is said to the agent. What you say stays in its memory between sessions."""
 
 EXTRACTIVE = """\
@@ -35,22 +39,27 @@ No language model is in use: "extractive" keeps what you tell it and answers by 
 To use a model: memos --model openai:NAME (with OPENAI_API_KEY), or openai:NAME@URL for a server of your own;
 for good: memos config set model SPEC."""
 
+WAKE_REASON = "The user lets you speak now."
+
 ReadLine = Callable[[], str | None]
 
 
 def run(flags: Flags) -> None:
     """Talk until the end of input or /exit."""
-    history = load(flags).paths.home / HISTORY_FILE
+    configuration = load(flags)
+    history = configuration.paths.home / HISTORY_FILE
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    minutes = configuration.settings.heartbeat_minutes if interactive else None
     with open_agent(flags) as agent:
-        read_line = _prompt(history) if interactive else _plain_lines()
         _greet(agent)
         agent.login()
-        code = _converse(agent, read_line)
+        with Heartbeats(agent, minutes) as heartbeats:
+            read_line = _prompt(history, heartbeats) if interactive else _plain_lines()
+            code = _converse(agent, read_line, heartbeats)
     raise typer.Exit(0 if interactive else code)
 
 
-def _converse(agent: Agent, read_line: ReadLine) -> int:
+def _converse(agent: Agent, read_line: ReadLine, heartbeats: Heartbeats) -> int:
     """Turn after turn; returns the exit code of the last one that failed, else 0."""
     code = 0
     while (line := read_line()) is not None:
@@ -59,20 +68,38 @@ def _converse(agent: Agent, read_line: ReadLine) -> int:
             break
         if text == "/help":
             output.note(HELP)
+        elif text == "/heartbeat":
+            code = _take_turn(heartbeats, partial(_wake, agent)) or code
         elif text.startswith("/") and text[1:].isalpha():
             output.note(f"There is no command {text}; /help lists them.")
         elif text:
-            code = _answer(agent, text) or code
+            code = _take_turn(heartbeats, partial(_answer, agent, text)) or code
     return code
 
 
-def _answer(agent: Agent, text: str) -> int:
-    """One turn. An error ends the turn, not the conversation."""
+def _take_turn(heartbeats: Heartbeats, turn: Callable[[], int]) -> int:
+    """The turn's exit code. An error ends the turn, not the conversation."""
     try:
-        turn = run_turn(agent, check_text(text), Speaker(notices=sys.stderr.isatty()))
+        with heartbeats.held_back():
+            return turn()
     except MemosError as error:
         output.note_error(str(error))
         return error.exit_code
+
+
+def _answer(agent: Agent, text: str) -> int:
+    return conclude(run_turn(agent, check_text(text), Speaker(notices=sys.stderr.isatty())))
+
+
+def _wake(agent: Agent) -> int:
+    """A turn without a new message."""
+    with stopping_on_ctrl_c(agent):
+        turn = agent.heartbeat(WAKE_REASON)
+    if turn is None:
+        output.note("The agent has paused its heartbeats; say something to it instead.")
+        return 0
+    if turn.reply:
+        output.emit(turn.reply)
     return conclude(turn)
 
 
@@ -98,7 +125,7 @@ def _plain_lines() -> ReadLine:
     return read
 
 
-def _prompt(history: Path) -> ReadLine:
+def _prompt(history: Path, heartbeats: Heartbeats) -> ReadLine:
     """A line editor with history. Ctrl-C clears the line, Ctrl-D on an empty one leaves."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory
@@ -106,10 +133,16 @@ def _prompt(history: Path) -> ReadLine:
     _make_private(history)
     session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
 
+    def typed(_buffer: object) -> None:
+        heartbeats.put_off()
+
+    session.default_buffer.on_text_changed += typed
+
     def read() -> str | None:
         while True:
             try:
-                return session.prompt("> ")
+                with heartbeats.above_the_prompt():
+                    return session.prompt("> ")
             except KeyboardInterrupt:
                 continue
             except EOFError:

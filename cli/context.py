@@ -27,5 +27,6 @@ def _rows(usage: ContextUsage) -> list[tuple[str, str, str]]:
         ("used", usage.used_tokens),
         ("output reserve", usage.reserve_tokens),
         ("window", usage.limit_tokens),
+        ("unchanged prefix", usage.prefix_tokens),
     ]
     return [(name, f"{tokens:,}", f"{tokens / usage.limit_tokens:.1%}") for name, tokens in sections]

@@ -12,13 +12,14 @@ import typer
 from memos.cli.options import AgentArgument, AsJson, DocumentArgument
 
 
-def _group(help_text: str) -> typer.Typer:
+def new_group(help_text: str) -> typer.Typer:
+    """A command that has commands; what it means alone stands in `app.DEFAULT_COMMANDS`."""
     return typer.Typer(help=help_text, no_args_is_help=False, rich_markup_mode=None)
 
 
-agents = _group("List, show, create, rename or delete agents.")
-documents = _group("List, show, print or remove documents.")
-config = _group("Show or change settings.")
+agents = new_group("List, show, create, rename or delete agents.")
+documents = new_group("List, show, print or remove documents.")
+config = new_group("Show or change settings.")
 
 
 @agents.command("list", epilog="Example: memos agents list")
@@ -37,12 +38,22 @@ def agents_show(name: AgentArgument, as_json: AsJson = False) -> None:
     job.show(name, as_json=as_json)
 
 
-@agents.command("new", epilog="Example: memos agents new ada")
-def agents_new(name: AgentArgument) -> None:
+@agents.command("new", epilog="Example: memos agents new ada --persona curator")
+def agents_new(
+    name: AgentArgument,
+    persona: Annotated[
+        str | None,
+        typer.Option("--persona", metavar="NAME", help="Who it is: personas/NAME.md beside your settings file."),
+    ] = None,
+    human: Annotated[
+        str | None,
+        typer.Option("--human", metavar="NAME", help="What it knows of you: humans/NAME.md beside your settings file."),
+    ] = None,
+) -> None:
     """Create an agent."""
     from memos.cli import agents as job
 
-    job.new(name)
+    job.new(name, persona=persona, human=human)
 
 
 @agents.command("rename", epilog="Example: memos agents rename ada lovelace")

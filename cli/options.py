@@ -26,6 +26,12 @@ ContextTokens = Annotated[
     int | None,
     typer.Option("--context-tokens", metavar="N", help="The context window to use, at most the model's own."),
 ]
+Text = Annotated[str | None, typer.Option("--text", metavar="TEXT", help="What it says; - reads standard input.")]
+LimitTokens = Annotated[int | None, typer.Option("--limit-tokens", min=1, metavar="N", help="The most it may hold.")]
+Description = Annotated[
+    str | None, typer.Option("--description", metavar="TEXT", help="What the block is for, as the model reads it.")
+]
+Label = Annotated[str, typer.Argument(metavar="LABEL", help="The block's label, such as human.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 SourcePaths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Files or folders of text, Markdown or PDF.", show_default=False)

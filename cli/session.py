@@ -16,7 +16,7 @@ from memos.messages import LoopMode
 
 if TYPE_CHECKING:
     from memos.agent import Agent
-    from memos.build import Home
+    from memos.build import Home, Memory
     from memos.settings import Configuration
 
 DEFAULT_AGENT = "default"
@@ -31,6 +31,8 @@ class Flags:
     model: str | None = None
     loop: LoopMode | None = None
     context_tokens: int | None = None
+    persona: str | None = None
+    human: str | None = None
 
 
 def load(flags: Flags) -> Configuration:
@@ -43,6 +45,8 @@ def load(flags: Flags) -> Configuration:
             "model": flags.model,
             "loop": flags.loop,
             "context_tokens": flags.context_tokens,
+            "persona": flags.persona,
+            "human": flags.human,
         }
     )
 
@@ -69,6 +73,32 @@ def open_home(configuration: Configuration) -> Generator[Home, None, None]:
         yield home
     finally:
         home.close()
+
+
+@contextmanager
+def open_memory(flags: Flags) -> Generator[tuple[Home, Memory], None, None]:
+    """The home and the stores of the agent meant: what needs no model. Raises `AgentNotFound`."""
+    configuration = load(flags)
+    name = configuration.settings.agent
+    if is_fresh(configuration):
+        raise missing_agent(name)
+    with open_home(configuration) as home:
+        yield home, home.memory(name)
+
+
+def require_openable(home: Home, *agents: str) -> None:
+    """Refuse when one of them could not be opened as it stands; one that never was gets its first blocks.
+
+    Raises `SettingsError`. Inside a transaction, what was changed before the call is undone with it.
+    """
+    from memos.build import assemble, make_backend
+
+    backend = make_backend(home.settings)
+    try:
+        for name in agents:
+            assemble(home, home.memory(name), backend, ())
+    finally:
+        backend.close()
 
 
 def is_fresh(configuration: Configuration) -> bool:

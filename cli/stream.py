@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from memos.cli import output
 from memos.errors import BackendError
-from memos.events import EventOut, Flushed, MemoryEdited, Spoken, TextDelta, Turn, TurnFinished
+from memos.events import EventOut, Flushed, MemoryEdited, Pressure, Spoken, TextDelta, Turn, TurnFinished
 
 if TYPE_CHECKING:
     from memos.agent import Agent
@@ -30,7 +30,7 @@ def run_turn(agent: Agent, text: str, watch: Callable[[EventOut], None]) -> Turn
     A turn that the model's provider ended is returned like any other, with `stopped_by` "error".
     """
     turn: Turn | None = None
-    with _stopping_on_ctrl_c(agent):
+    with stopping_on_ctrl_c(agent):
         try:
             for event in agent.stream(text):
                 watch(event)
@@ -60,7 +60,8 @@ def conclude(turn: Turn) -> int:
         case "repeat":
             output.note_error("the turn was ended: the model made the same call three times in a row.")
         case "tokens" | "cost":
-            output.note_error(f"the turn was ended: its limit of {turn.stopped_by} was reached.")
+            limit = f"max_turn_{turn.stopped_by}"
+            output.note_error(f"the turn was ended after {turn.steps} steps; `{limit}` in the settings is the limit.")
     return EXIT_FAILED
 
 
@@ -81,6 +82,8 @@ class Speaker:
             case TurnFinished():
                 if self._shown:
                     output.emit("")
+            case Pressure(used_tokens, budget_tokens):
+                self._notice(f"the window is filling up: {used_tokens} of {budget_tokens} tokens; the agent was told")
             case MemoryEdited(label):
                 self._notice(f"core memory: {label} was edited")
             case Flushed(_, first_id, last_id):
@@ -110,7 +113,8 @@ class Speaker:
 
 
 @contextmanager
-def _stopping_on_ctrl_c(agent: Agent) -> Generator[None, None, None]:
+def stopping_on_ctrl_c(agent: Agent) -> Generator[None, None, None]:
+    """While it lasts, the first Ctrl-C asks the agent to stop and the second stops at once."""
     previous = signal.getsignal(signal.SIGINT)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -118,6 +122,8 @@ def _stopping_on_ctrl_c(agent: Agent) -> Generator[None, None, None]:
         # Not through sys.stderr, which the interrupted code may be writing to.
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"\nStopping; Ctrl-C again stops at once.\n")
         agent.interrupt()
+        if agent.waiting_for_model:
+            raise KeyboardInterrupt  # breaks the wait; the turn ends as interrupted
 
     signal.signal(signal.SIGINT, stop)
     try:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from memos.events import EventIn, Heartbeat, Login, UserMessage
 from memos.messages import Kind, Message
@@ -46,6 +47,12 @@ def paged_in(messages: Sequence[Message], now: datetime) -> Message:
     return Message("user", "paged_in", "\n".join(lines), now, header=header)
 
 
+def from_elsewhere(role: Literal["user", "assistant"], text: str, name: str | None, at: datetime) -> Message:
+    """What was said in another place: part of the log, but no event and no reply of a turn."""
+    header = f"[{at:%Y-%m-%d %H:%M} {_shown(name)}] " if role == "user" else ""
+    return Message(role, "history", text, at, header=header, name=name)
+
+
 def _shown(name: str | None) -> str:
-    """A speaker's name without what could end the stamp and begin another."""
-    return " ".join(re.sub(r"[\[\]]", " ", name or "").split()) or "user"
+    """Who speaks: always "user" first, and nothing that could end the stamp and begin another."""
+    return " ".join(["user", *re.sub(r"[\[\]]", " ", name or "").split()])

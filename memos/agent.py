@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from memos import settings
-from memos.accept import alert, paged_in, to_message
+from memos.accept import alert, from_elsewhere, paged_in
 from memos.build import Home, Memory, Parts, assemble, make_backend
 from memos.core_memory import CoreMemory
 from memos.documents.ingest import IngestReport, Progress, ingest
-from memos.errors import UsageError
+from memos.errors import AgentBusy, UsageError
 from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, TurnFinished, UserMessage
 from memos.hits import DocumentInfo, HitPage
 from memos.messages import LoopMode, Message
@@ -51,11 +52,9 @@ class Recall:
         """
         now = self._memory.clock.now()
         at = now if created_at is None else created_at if created_at.tzinfo else created_at.replace(tzinfo=now.tzinfo)
-        if role == "user":
-            return self._memory.recall.append(to_message(UserMessage(text, name), at))
-        if role == "assistant":
-            return self._memory.recall.append(Message("assistant", "reply", text, at, name=name))
-        raise UsageError(f'role is "user" or "assistant", not {role!r}.')
+        if role not in ("user", "assistant"):
+            raise UsageError(f'role is "user" or "assistant", not {role!r}.')
+        return self._memory.recall.append(from_elsewhere("user" if role == "user" else "assistant", text, name, at))
 
     def count(self) -> int:
         return self._memory.recall.count()
@@ -183,12 +182,22 @@ class Agent:
         """End the running turn at the next safe point; callable from any thread or a signal handler."""
         self._parts.controller.interrupt()
 
+    @property
+    def waiting_for_model(self) -> bool:
+        """Whether the running turn only waits for its model.
+
+        A signal handler that has called `interrupt` may then raise KeyboardInterrupt to end the wait
+        at once; the turn ends as interrupted, and what was said so far is kept.
+        """
+        return self._parts.controller.waiting_for_model
+
     def context(self) -> ContextUsage:
         """How full the window is now, by section."""
         context = self._parts.context
-        context.reload()
-        context.recall_sent(self._parts.memory.state.last_step())
-        return context.compile().usage
+        with context.lock:
+            context.reload()
+            context.recall_sent(self._parts.memory.state.last_step())
+            return context.compile().usage
 
     # ------------------------------------------------------------ what was paged out
 
@@ -207,7 +216,7 @@ class Agent:
 
         Raises `UsageError` when there is none or the window lacks the room (it says how much).
         """
-        with self._turns, self._home.turn_lock(self._parts.memory.info):
+        with self._own_turn():
             self._parts.context.reload()
             return self._parts.pager.undo()
 
@@ -260,8 +269,19 @@ class Agent:
         self.close()
 
     def _turn(self, event: EventIn, idempotency_key: str | None) -> Iterator[EventOut]:
-        with self._turns, self._home.turn_lock(self._parts.memory.info):
+        with self._own_turn():
             yield from self._parts.controller.turn(event, idempotency_key)
+
+    @contextmanager
+    def _own_turn(self) -> Generator[None, None, None]:
+        """One turn at a time, in this process and in others. Raises `AgentBusy` after the wait of the settings."""
+        if not self._turns.acquire(timeout=self._home.settings.busy_wait_s):
+            raise AgentBusy(f"Agent {self.name!r} is busy: this process is taking a turn of it.")
+        try:
+            with self._home.turn_lock(self._parts.memory.info):
+                yield
+        finally:
+            self._turns.release()
 
 
 def _last_turn(events: Iterator[EventOut]) -> Turn:

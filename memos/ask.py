@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from memos.build import Home, assemble, make_backend
 from memos.citations import Citation, find_citations
 from memos.documents.ingest import IngestReport, Progress, ingest
-from memos.errors import AgentBusy, DocumentError, UsageError
+from memos.errors import DocumentError, UsageError
 from memos.events import EventOut, Turn, TurnFinished, UserMessage
 from memos.hits import DocumentInfo
 from memos.messages import Usage
 from memos.settings import Configuration
-from memos.storage.agents import AgentInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +56,17 @@ def ask(
     backend = make_backend(configuration.settings)
     home = Home(configuration)
     try:
-        _sweep(home)
-        info = home.agents.create(f"ask-{uuid4().hex[:12]}", scratch=True)
-        try:
-            with home.turn_lock(info):
-                memory = home.memory(info.name)
+        with home.scratch_agent() as memory:
 
-                def attach(document: DocumentInfo) -> None:
-                    memory.documents.attach(document.source)
+            def attach(document: DocumentInfo) -> None:
+                memory.documents.attach(document.source)
 
-                report = ingest(paths, home.library, on_document=attach, progress=progress)
-                _require_documents(report)
-                home.index.apply_pending()
-                parts = assemble(home, memory, backend, (), task="documents")
-                turn = _run(parts.controller.turn(UserMessage(question)), watch)
-                citations = find_citations(turn.reply, turn.tool_calls, memory.documents)
-        finally:
-            _remove(home, info)
+            report = ingest(paths, home.library, on_document=attach, progress=progress)
+            _require_documents(report)
+            home.index.apply_pending()
+            parts = assemble(home, memory, backend, (), task="documents")
+            turn = _run(parts.controller.turn(UserMessage(question)), watch)
+            citations = find_citations(turn.reply, turn.tool_calls, memory.documents)
         return Answer(turn.reply, backend.spec, tuple(citations), turn.usage, report)
     finally:
         backend.close()
@@ -97,20 +89,3 @@ def _require_documents(report: IngestReport) -> None:
     failed = [document for document in report.documents if document.error]
     if len(failed) == len(report.documents):
         raise DocumentError(str(failed[0].error) if failed else "Nothing to read: name a file or a folder.")
-
-
-def _sweep(home: Home) -> None:
-    """Remove scratch agents whose process died."""
-    for info in home.agents.list(scratch=True):
-        try:
-            with home.turn_lock(info):
-                pass
-        except AgentBusy:
-            continue
-        _remove(home, info)
-
-
-def _remove(home: Home, info: AgentInfo) -> None:
-    home.agents.delete(info.name)
-    for file in home.configuration.paths.locks.glob(f"agent-{info.id}.*"):
-        file.unlink(missing_ok=True)

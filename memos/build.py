@@ -7,13 +7,14 @@ heavy is imported before it is chosen.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from memos import prompts, tools
 from memos.accept import alert
@@ -21,12 +22,12 @@ from memos.clock import SystemClock
 from memos.context import MESSAGE_OVERHEAD_TOKENS, SPOOL_FRACTION, Budget, MainContext, choose_budget
 from memos.controller import Controller
 from memos.core_memory import CoreMemory
-from memos.errors import SettingsError
+from memos.errors import AgentBusy, AgentNotFound, SettingsError, UsageError
 from memos.limits import Limits, Prices
 from memos.pager import Pager, Thresholds, summary_cap_tokens
 from memos.ports import Backend, Clock, Embedder
 from memos.records import Block
-from memos.settings import DEFAULT_CONTEXT_TOKENS, Configuration, Settings
+from memos.settings import DEFAULT_CONTEXT_TOKENS, MODEL_KINDS, Configuration, Settings
 from memos.storage.agents import AgentInfo, AgentRegistry
 from memos.storage.archival import SqliteArchival
 from memos.storage.database import Database
@@ -96,8 +97,39 @@ class Home:
         archival, documents = SqliteArchival(scope, self.index), SqliteDocuments(scope, self.index)
         return Memory(info, clock, SqliteRecall(scope), archival, documents, SqliteState(scope))
 
-    def turn_lock(self, info: AgentInfo) -> AbstractContextManager[None]:
-        return TurnLock(self.configuration.paths.locks, info.id, info.name).held()
+    def turn_lock(self, info: AgentInfo, *, wait: bool = True) -> AbstractContextManager[None]:
+        """Held while a turn is taken. Raises `AgentBusy` when another process has it (for too long)."""
+        return self._lock(info.name if info.scratch else f"agent-{info.id}", info.name, wait=wait)
+
+    def delete_agent(self, name: str) -> None:
+        """Erase an agent, unless it is taking a turn. Raises `AgentNotFound`, `AgentBusy`."""
+        info = self.agents.find(name)
+        with self.turn_lock(info, wait=False):
+            self.agents.delete(name)
+        self._remove_lock(info.name if info.scratch else f"agent-{info.id}")
+
+    @contextmanager
+    def scratch_agent(self) -> Generator[Memory, None, None]:
+        """An agent for one job, gone afterwards, also when its process dies: the next one sweeps it away."""
+        for info in self.agents.list(scratch=True):
+            with suppress(AgentBusy, AgentNotFound):
+                self.delete_agent(info.name)
+        name = f"scratch-{uuid4().hex[:12]}"
+        with self._lock(name, name, wait=False):  # before it exists, so that no other process sweeps it
+            self.agents.create(name, timezone=self.settings.timezone, scratch=True)
+            try:
+                yield self.memory(name)
+            finally:
+                self.agents.delete(name)
+        self._remove_lock(name)
+
+    def _lock(self, key: str, name: str, *, wait: bool) -> AbstractContextManager[None]:
+        wait_s = self.settings.busy_wait_s if wait else 0
+        return TurnLock(self.configuration.paths.locks, key, name, wait_s=wait_s).held()
+
+    def _remove_lock(self, key: str) -> None:
+        for ending in ("lock", "json"):
+            (self.configuration.paths.locks / f"{key}.{ending}").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Apply what the index lags behind, if that is much, and let go of the files."""
@@ -133,8 +165,14 @@ def assemble(
     budget = _budget(settings, backend)
     _ensure_blocks(home, memory, backend, budget)
 
-    core = core_memory(memory, backend.count_tokens)
     toolbox, context = _outfit(settings, memory, backend, budget, functions, task)
+
+    def check_room(more_tokens: int) -> None:
+        problem = _lack_of_room(context, memory, max(0, more_tokens))
+        if problem is not None:
+            raise UsageError(problem)
+
+    core = core_memory(memory, backend.count_tokens, check_room=check_room)
     tool_context = ToolContext(
         core=core,
         recall=memory.recall,
@@ -171,13 +209,18 @@ def assemble(
     return Parts(memory, backend, context, controller, pager, core)
 
 
-def core_memory(memory: Memory, count_tokens: Callable[[str], int], cause: str = "python") -> CoreMemory:
+def core_memory(
+    memory: Memory,
+    count_tokens: Callable[[str], int],
+    cause: str = "python",
+    check_room: Callable[[int], None] = lambda _more_tokens: None,
+) -> CoreMemory:
     """An agent's core memory, for edits that did not come from its model."""
 
     def announce(text: str) -> None:
         memory.recall.append(alert("system_alert", text, memory.clock.now()))
 
-    return CoreMemory(memory.state, count_tokens, announce, cause)
+    return CoreMemory(memory.state, count_tokens, announce, cause, check_room)
 
 
 def make_backend(settings: Settings) -> Backend:
@@ -195,9 +238,7 @@ def make_backend(settings: Settings) -> Backend:
         return _openai(rest, settings)
     if kind == "gguf" and rest:
         raise SettingsError("gguf: models in process are not served yet; run llama-server and use openai:NAME@URL.")
-    raise SettingsError(
-        f"Unknown model {settings.model!r}: use extractive, openai:NAME, openai:NAME@BASE_URL or scripted:PATH."
-    )
+    raise SettingsError(f"Unknown model {settings.model!r}: {MODEL_KINDS}.")
 
 
 def _openai(rest: str, settings: Settings) -> Backend:
@@ -241,6 +282,8 @@ def _ensure_blocks(home: Home, memory: Memory, backend: Backend, budget: Budget)
 
 def _first_text(folder: Path, name: str, default: str, limit_tokens: int, backend: Backend) -> str:
     """What a new block says: the user's file of that name, else the default."""
+    if Path(name).name != name:
+        raise SettingsError(f"{name!r} cannot be the name of a file in {folder}: use a plain name, without .md.")
     path = folder / f"{name}.md"
     try:
         text = path.read_text(encoding="utf-8").strip()
@@ -312,7 +355,7 @@ def _lack_of_room(context: MainContext, memory: Memory, more_tokens: int = 0) ->
         return None
     return (
         f"Window of {limit} tokens is too small: system prompt {system}, functions {functions}, core memory up to "
-        f"{blocks}, summary up to {summary} and output reserve {budget.reserve_tokens} take more than {share:.0%} of it. "
+        f"{blocks}, summary up to {summary} and output reserve {budget.reserve_tokens} leave too little of it. "
         "Raise context_tokens, or use fewer tools or smaller blocks."
     )
 

@@ -14,8 +14,8 @@ from memos.events import ToolRun
 from memos.hits import TextSpan, parse_page
 from memos.ports import DocumentStore
 
-MIN_QUOTE_CHARS = 24
-"""Shorter agreements are chance: a name, a common phrase."""
+MIN_QUOTE_CHARS = 16
+"""Letters and digits; fewer may agree by chance: a name, a common phrase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,33 @@ class Citation:
 
 def find_citations(answer: str, runs: Iterable[ToolRun], documents: DocumentStore) -> list[Citation]:
     """The quotes of `answer` in the order it makes them."""
-    found: list[tuple[int, Citation]] = []
-    for span in shown_spans(runs, documents):
-        for at, start, end in _matches(answer, span.text):
-            citation = _cite(span, start, end)
-            if citation is not None:
-                found.append((at, citation))
-    found.sort(key=lambda item: (item[0], -len(item[1].quote)))
-    kept: list[Citation] = []
-    for _, citation in found:
-        if not any(_overlap(citation, other) for other in kept):
-            kept.append(citation)
-    return kept
+    found = [
+        _Match(at, start, end, span)
+        for span in shown_spans(runs, documents)
+        for at, start, end in _matches(answer, span.text)
+    ]
+    found.sort(key=lambda match: match.start - match.end)
+    kept: list[tuple[int, Citation]] = []
+    claimed: list[tuple[int, int]] = []  # parts of the answer that a longer quote has proved
+    for match in found:
+        at, until = match.at, match.at + match.end - match.start
+        citation = _cite(match.span, match.start, match.end)
+        if citation is None or any(at < other_end and other_at < until for other_at, other_end in claimed):
+            continue
+        claimed.append((at, until))
+        if not any(_overlap(citation, other) for _, other in kept):
+            kept.append((at, citation))
+    return [citation for _, citation in sorted(kept, key=lambda item: item[0])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A part of the answer that stands verbatim in a span."""
+
+    at: int
+    start: int
+    end: int
+    span: TextSpan
 
 
 def shown_spans(runs: Iterable[ToolRun], documents: DocumentStore) -> list[TextSpan]:
@@ -91,11 +106,18 @@ def _stored(shown: dict[str, object], documents: DocumentStore) -> Sequence[Text
 
 
 def _cite(span: TextSpan, start: int, end: int) -> Citation | None:
-    """The part [start:end) of a span without white space around it; None when too short to prove anything."""
-    quote = span.text[start:end]
+    """The whole words of the part [start:end) of a span; None when they are too few to prove anything."""
+    text = span.text
+    if start > 0 and text[start - 1].isalnum():
+        while start < end and text[start].isalnum():
+            start += 1
+    if end < len(text) and text[end].isalnum():
+        while end > start and text[end - 1].isalnum():
+            end -= 1
+    quote = text[start:end]
     start += len(quote) - len(quote.lstrip())
     quote = quote.strip()
-    if len(quote) < MIN_QUOTE_CHARS:
+    if sum(character.isalnum() for character in quote) < MIN_QUOTE_CHARS:
         return None
     line = span.line_start + span.text.count("\n", 0, start)
     return Citation(

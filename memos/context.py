@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -87,6 +88,8 @@ class MainContext:
     ) -> None:
         self.budget = budget
         self.tools = tools
+        self.lock = threading.RLock()
+        """Held while pages are read or counted anew: the gauge may ask from another thread."""
         self._backend = backend
         self._count = backend.count_tokens
         self._system_prompt = system_prompt
@@ -116,12 +119,13 @@ class MainContext:
 
     def reload(self) -> None:
         """Read the window anew: at the start of a turn (another process may have moved it) and after a flush."""
-        window = self._state.window()
-        if window.first_id < self._window.first_id or not self._queue:
-            self._queue = []
-        self._window = window
-        self._queue = [page for page in self._queue if page.message.id >= window.first_id]
-        self._head = self._compile_head(window)
+        with self.lock:
+            window = self._state.window()
+            if window.first_id < self._window.first_id or not self._queue:
+                self._queue = []
+            self._window = window
+            self._queue = [page for page in self._queue if page.message.id >= window.first_id]
+            self._head = self._compile_head(window)
 
     def shrink(self, limit_tokens: int) -> None:
         """Believe in a smaller window from now on."""
@@ -167,14 +171,16 @@ class MainContext:
 
     def refresh(self) -> None:
         """Append what the log has gained."""
-        first = self._queue[-1].message.id + 1 if self._queue else self._window.first_id
-        self._queue += [self.message_page(message) for message in self._recall.read(first)]
+        with self.lock:
+            first = self._queue[-1].message.id + 1 if self._queue else self._window.first_id
+            self._queue += [self.message_page(message) for message in self._recall.read(first)]
 
     def compile(self) -> Prompt:
         """The whole prompt as it would be sent now."""
-        self.refresh()
-        pages = (*self._head, *self._queue)
-        return Prompt(pages, self.tools, self.functions_tokens, self._usage(pages))
+        with self.lock:
+            self.refresh()
+            pages = (*self._head, *self._queue)
+            return Prompt(pages, self.tools, self.functions_tokens, self._usage(pages))
 
     def sent(self, prompt: Prompt) -> None:
         """Remember what the backend has seen, to tell which prefix stays."""
@@ -205,8 +211,9 @@ class MainContext:
         self.functions_tokens = sum(self._count(_schema_text(tool)) for tool in self.tools)
 
     def _recount(self) -> None:
-        self._head, self._queue = [], []
-        self.reload()
+        with self.lock:
+            self._head, self._queue = [], []
+            self.reload()
 
     def _compile_head(self, window: Window) -> list[Page]:
         head = [self._system, self._kept(f"core:{window.core_version}", lambda: self._core_page(window.core_version))]
@@ -285,7 +292,8 @@ def render_core(blocks: tuple[Block, ...]) -> str:
     for block in blocks:
         about = f" description={json.dumps(block.description, ensure_ascii=False)}" if block.description else ""
         locked = " read_only" if block.read_only else ""
-        body = f"{block.value}\n" if block.value else ""
+        value = block.value.replace(f"</{block.label}", f"<\\/{block.label}")  # a value cannot end its own block
+        body = f"{value}\n" if value else ""
         parts.append(f"<{block.label} limit_tokens={block.limit_tokens}{about}{locked}>\n{body}</{block.label}>")
     return "\n".join(parts)
 

@@ -15,11 +15,12 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from memos import loop as looping
 from memos.accept import alert, to_message
 from memos.context import MainContext, Prompt
-from memos.errors import BackendError, ContextOverflow
+from memos.errors import BackendError, ContextOverflow, StorageError, UsageError
 from memos.events import (
     CallFinished,
     CallStarted,
@@ -90,6 +91,8 @@ class Controller:
         self._limits = limits
         self._cache_life = cache_life
         self._interrupted = threading.Event()
+        self.waiting_for_model = False
+        """Whether the turn now only waits: then a KeyboardInterrupt is safe, after `interrupt`."""
         self._last_turn_at: datetime | None = None
 
     def interrupt(self) -> None:
@@ -112,6 +115,7 @@ class Controller:
         if self._cache_is_cold():
             self._context.refresh_core()
         known = self._state.turn_by_key(idempotency_key) if idempotency_key is not None else None
+        self._require_same(known, event)
         last = self._state.last_turn()
         if last is not None and last.stopped_by is None:
             asked = known is not None and known.opening_id == last.opening_id
@@ -123,6 +127,11 @@ class Controller:
                 # It ended by its error, and its event stays in view; what is said now must still be accepted.
             if asked:
                 return
+            self._interrupted.clear()  # it stopped the old turn; what is said now is another matter
+        if known is not None and known.stopped_by == "error" and known == last:
+            self._state.reopen_turn(known.opening_id)  # a caller who retries wants an answer
+            yield from self._run(known.opening_id)
+            return
         if known is not None:
             yield TurnFinished(self._retold(known))
             return
@@ -130,6 +139,16 @@ class Controller:
             opening = self._recall.append(to_message(event, self._clock.now()))
             self._state.open_turn(opening.id, idempotency_key)
         yield from self._run(opening.id)
+
+    def _require_same(self, known: OpenTurn | None, event: EventIn) -> None:
+        """A key stands for one event; raises `UsageError` for another one, which would go unheard."""
+        if known is None:
+            return
+        said = self._recall.read(known.opening_id, known.opening_id)
+        if said and said[0].text != to_message(event, self._clock.now()).text:
+            raise UsageError(
+                f"The idempotency key {known.idempotency_key!r} was used for another text; take a new one."
+            )
 
     def _cache_is_cold(self) -> bool:
         """Whether no model holds our prefix any more, so that rendering core memory anew costs nothing."""
@@ -146,6 +165,11 @@ class Controller:
             stopped_by = yield from self._steps(running)
         except BackendError as failure:
             error, stopped_by = failure, "error"
+        except StorageError:
+            raise  # the turn stays open, to be carried on when the store works again
+        except Exception:
+            self._state.end_turn(opening_id, "error")  # or every later turn would run into it first
+            raise
         self._state.end_turn(opening_id, stopped_by)
         yield TurnFinished(
             fold(
@@ -217,7 +241,7 @@ class Controller:
             text,
             self._clock.now(),
             thoughts=thoughts,
-            calls=reply.calls,
+            calls=self._with_own_ids(reply.calls),
             status="partial" if partial else "ok",
         )
         with self._state.transaction():
@@ -235,18 +259,43 @@ class Controller:
         text, thoughts = "", ""
         speech = SpeechStream()
         try:
-            for piece in stream:
+            while not self._interrupted.is_set():
+                piece = self._next_piece(stream)
+                if piece is None:
+                    break
                 if isinstance(piece, Reply):
                     return piece, False
                 text, thoughts = text + piece.text, thoughts + piece.thoughts
                 yield from self._told(piece, speech)
-                if self._interrupted.is_set():
-                    return Reply(text, thoughts), True
         finally:
             close = getattr(stream, "close", None)
             if close is not None:
                 close()
+        if self._interrupted.is_set():
+            return Reply(text, thoughts), True
         raise BackendError(f"{self._backend.spec} ended its stream without a reply.")
+
+    def _next_piece(self, stream: Iterator[Delta | Reply]) -> Delta | Reply | None:
+        """What the model says next; None at the end, or when Ctrl-C broke the wait after an `interrupt`."""
+        self.waiting_for_model = True
+        try:
+            return next(stream, None)
+        except KeyboardInterrupt:
+            if not self._interrupted.is_set():
+                raise
+            return None
+        finally:
+            self.waiting_for_model = False
+
+    def _with_own_ids(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+        """The calls, each with an id that no other in view has: results are told apart by it."""
+        taken = {call.id for page in self._context.queue for call in page.message.calls}
+        unique: list[ToolCall] = []
+        for call in calls:
+            own = call if call.id and call.id not in taken else replace(call, id=f"call_{uuid4().hex[:16]}")
+            taken.add(own.id)
+            unique.append(own)
+        return tuple(unique)
 
     def _step_record(self, prompt: Prompt, usage: Usage) -> StepRecord:
         return StepRecord(

@@ -108,9 +108,18 @@ class CoreMemory:
     """The blocks of one agent: a mapping from label to `BlockHandle`."""
 
     def __init__(
-        self, state: StateStore, count_tokens: CountTokens, announce: Callable[[str], object], cause: str = "python"
+        self,
+        state: StateStore,
+        count_tokens: CountTokens,
+        announce: Callable[[str], object],
+        cause: str = "python",
+        check_room: Callable[[int], None] = lambda _more_tokens: None,
     ) -> None:
-        """`announce` appends an alert to the agent's log; `cause` is what the history says of edits from here."""
+        """`announce` appends an alert to the agent's log; `cause` is what the history says of edits from here.
+
+        `check_room` raises `UsageError` when blocks that hold so many tokens more would fill the window.
+        """
+        self._check_room = check_room
         self.count_tokens = count_tokens
         self.cause = cause
         self._state = state
@@ -143,8 +152,6 @@ class CoreMemory:
         """Add a block. Raises `UsageError` for a label that is taken or cannot be one, or a value over the limit."""
         if not _LABEL.fullmatch(label):
             raise UsageError(f"{label!r} cannot name a block: a letter, then letters, digits, _ and - (64 at most).")
-        if label in list(self):
-            raise UsageError(f"There is a block {label!r} already.")
         if limit_tokens < 1:
             raise UsageError("A block needs a limit of at least one token.")
         block = Block(label, value, limit_tokens, description, read_only)
@@ -153,6 +160,9 @@ class CoreMemory:
         except Refusal as refusal:
             raise UsageError(f"Block {label!r}: {refusal}") from None
         with self._state.transaction():
+            if label in list(self):
+                raise UsageError(f"There is a block {label!r} already.")
+            self._check_room(limit_tokens)
             self._state.add_block(block, self.cause)
             self._announce(f"Core memory has a new block {label!r}:\n{value}")
         return BlockHandle(self, label)
@@ -174,6 +184,7 @@ class CoreMemory:
                 description=block.description if description is None else description,
                 read_only=block.read_only if read_only is None else read_only,
             )
+            self._check_room(changed.limit_tokens - block.limit_tokens)
             if (size := self.count_tokens(block.value)) > changed.limit_tokens:
                 raise UsageError(f"Block {label!r} holds {size} tokens; its limit cannot be {changed.limit_tokens}.")
             configured = self._state.configure_block(changed, self.cause)

@@ -7,13 +7,23 @@ This module knows nothing of stores, prompts or providers.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeGuard
 
 Role = Literal["system", "user", "assistant", "tool"]
 Kind = Literal[
-    "user_message", "login", "heartbeat", "system_alert", "pressure", "interrupt", "paged_in", "reply", "result"
+    "user_message",
+    "history",
+    "login",
+    "heartbeat",
+    "system_alert",
+    "pressure",
+    "interrupt",
+    "paged_in",
+    "reply",
+    "result",
 ]
 """What a message is to memos; its role is only what a model's template calls it."""
 
@@ -22,8 +32,10 @@ LoopMode = Literal["heartbeat", "native"]
 
 Status = Literal["ok", "failed", "interrupted", "partial"]
 
-SPOKEN_KINDS: frozenset[Kind] = frozenset({"user_message", "reply"})
+SPOKEN_KINDS: frozenset[Kind] = frozenset({"user_message", "history", "reply"})
 """Kinds whose spoken text recall search finds; tool chatter and alerts are left out."""
+
+_STAMP = re.compile(r"^\[(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 
 SEND_MESSAGE = "send_message"
 """The one function through which a model reaches the user in heartbeat mode."""
@@ -91,8 +103,8 @@ class Message:
 
     @property
     def rendered(self) -> str:
-        """The whole text as a model reads it."""
-        return self.header + self.text
+        """The whole text as a model reads it. A line that looks like a stamp of ours is indented: only we stamp."""
+        return self.header + _STAMP.sub(" [", self.text)
 
     @property
     def whole(self) -> str:

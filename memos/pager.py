@@ -142,7 +142,8 @@ class Pager:
         if before.receipt_id is None:
             raise UsageError("There is no flush to undo.")
         receipt = self._state.receipt(before.receipt_id)
-        restored = Window(receipt.first_id, None, receipt.replaced_id, self._context.newest_core())
+        pinned = before.pinned_id if before.pinned_id is not None and before.pinned_id < receipt.first_id else None
+        restored = Window(receipt.first_id, pinned, receipt.replaced_id, self._context.newest_core())
         used = self._context.measure(restored)
         room = int(self._thresholds.flush * self._context.budget.available_tokens)
         if used >= room:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from memos.errors import SettingsError
 from memos.messages import LoopMode
@@ -23,6 +26,7 @@ from memos.messages import LoopMode
 Origin = Literal["flag", "environment", "project file", "user settings", "default"]
 
 PROJECT_FILE = "memos.toml"
+MODEL_KINDS = "use extractive, openai:NAME, openai:NAME@BASE_URL or scripted:PATH"
 DEFAULT_CONTEXT_TOKENS = 8192
 """Assumed where neither the model nor the user says more: what most small local servers give."""
 
@@ -72,10 +76,27 @@ class Settings(BaseModel):
     """Hits on a page of a search that the model makes."""
     timezone: str | None = None
     """IANA time zone of new agents (default: the machine's)."""
+    busy_wait_s: float = Field(default=5, ge=0, allow_inf_nan=False)
+    """How long to wait while another process takes a turn of the same agent."""
     timeout_s: float = Field(default=120, gt=0, allow_inf_nan=False)
     """How long a model server may stay silent."""
     max_retries: int = Field(default=2, ge=0, le=20)
     """How often a request that may succeed later is repeated."""
+
+    @field_validator("model")
+    @classmethod
+    def _known_kind(cls, model: str) -> str:
+        if model != "extractive" and not re.fullmatch(r"(openai|gguf|scripted):.+", model, re.DOTALL):
+            raise PydanticCustomError("model", f"Unknown model {model!r}: {MODEL_KINDS}")
+        return model
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, timezone: str | None) -> str | None:
+        try:
+            return timezone if timezone is None else ZoneInfo(timezone).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise PydanticCustomError("timezone", f"{timezone!r} is no IANA time zone, such as Europe/Rome") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +248,11 @@ def _read_project_file(paths: Paths) -> dict[str, object]:
     if not path.is_file():
         return {}
     values = read_file(path)
-    # A URL in a file that came with a checkout would send the user's words, and perhaps a key, to a stranger;
-    # a script or weights file would choose what the agent does.
-    texts = [value for value in values.values() if isinstance(value, str)]
-    names_server = any("://" in text or text.startswith(("scripted:", "gguf:")) for text in texts)
-    if names_server and _trusted(paths).get(str(path.absolute())) != _fingerprint(path):
+    # What came with a checkout must not choose who hears the user's words, who is paid, or who the agent is.
+    chooses = [name for name in ("model", "persona", "human") if values.get(name, "extractive") != "extractive"]
+    if chooses and _trusted(paths).get(str(path.absolute())) != _fingerprint(path):
         raise SettingsError(
-            f"{path.absolute()}: names a server or file for the model and is not trusted; read it, "
-            "then run `memos config trust`."
+            f"{path.absolute()}: sets {', '.join(chooses)} and is not trusted; read it, then run `memos config trust`."
         )
     return values
 

@@ -6,6 +6,7 @@ needs nothing and always fits.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
 
 
 def transcript(messages: Iterable[Message]) -> str:
-    """Who said what, one message a line or more; tool chatter shortened to its names."""
+    """Who said what, one JSON object a line; tool chatter shortened to its names."""
     return "\n".join(line for message in messages if (line := _line(message)))
 
 
@@ -126,18 +127,21 @@ def _parts(text: str, room_tokens: int, count_tokens: CountTokens) -> list[str]:
 
 
 def _line(message: Message) -> str:
+    """One JSON object: whatever a text says, it cannot pose as another line."""
     if message.spoken:
-        return f"{_speaker(message)}: {message.spoken}"
-    if message.kind == "result":
-        return f"(result of {message.name}: {message.text[:200]})"
-    if message.kind == "reply":
-        return f"(called {', '.join(call.name for call in message.calls)})" if message.calls else ""
-    return f"({message.kind}: {message.text[:200]})"
+        fields = {"from": _speaker(message), "text": message.spoken}
+    elif message.kind == "result":
+        fields = {"result of": message.name or "", "text": message.text[:200]}
+    elif message.kind == "reply":
+        fields = {"called": ", ".join(call.name for call in message.calls)} if message.calls else {}
+    else:
+        fields = {"event": message.kind, "text": message.text[:200]}
+    return json.dumps(fields, ensure_ascii=False) if fields else ""
 
 
 def _speaker(message: Message) -> str:
-    day = message.created_at.strftime("%Y-%m-%d")
-    return f"{day} {message.name or ('I' if message.role == 'assistant' else 'user')}"
+    who = "I" if message.role == "assistant" else f"user {message.name}" if message.name else "user"
+    return f"{message.created_at:%Y-%m-%d} {who}"
 
 
 def _first_sentence(text: str, limit_chars: int = 160) -> str:

@@ -18,7 +18,7 @@ from typing import Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 
 from memos.core_memory import CoreMemory
-from memos.errors import MemosError, Refusal, UsageError
+from memos.errors import AgentNotFound, Refusal, StorageError, UsageError
 from memos.messages import SEND_MESSAGE, LoopMode, ToolCall, ToolSchema, parse_object
 from memos.ports import ArchivalStore, Clock, DocumentStore, RecallStore, StateStore
 from memos.tokens import head_within
@@ -104,6 +104,8 @@ def tool_from_function(function: Callable[..., object]) -> Tool:
     name = getattr(function, "__name__", "")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name):
         raise UsageError(f"A tool needs a plain function name, not {name!r}.")
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"Tool {name}: is async; give a plain function (it may call asyncio.run).")
     description, notes = _read_docstring(inspect.getdoc(function) or "")
     if not description:
         raise UsageError(f"Tool {name}: write a docstring; it is what the model reads.")
@@ -167,7 +169,7 @@ class Toolbox:
         return tool.effect if tool is not None else "read"
 
     def run(self, call: ToolCall, context: ToolContext) -> Outcome:
-        """Run one call. Never raises but for `MemosError` (a store that fails ends the turn)."""
+        """Run one call. Raises only what makes going on useless: `StorageError`, `AgentNotFound`."""
         try:
             tool, arguments = self._prepare(call)
             with context.state.transaction() if tool.effect == "memory" else _no_transaction():
@@ -177,7 +179,7 @@ class Toolbox:
                 )
         except Refusal as refusal:
             return Outcome(ok=False, text=str(refusal))
-        except MemosError:
+        except (StorageError, AgentNotFound):
             raise
         except Exception as error:  # noqa: BLE001 - a user's tool may raise anything; the model must hear of it
             return Outcome(ok=False, text=f"{call.name} raised {type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +12,13 @@ import sqlalchemy as sa
 
 from memos.errors import AgentNotFound, UsageError
 from memos.ports import Clock
+from memos.records import Block
 from memos.storage import schema
+from memos.storage.blocks import SqliteBlocks
 from memos.storage.database import Database
 from memos.storage.lexical import index_words
 from memos.storage.recall import erase_words
-from memos.storage.scope import Row, from_micros, to_micros
+from memos.storage.scope import Row, Scope, from_micros, to_micros
 
 _agents = schema.agents.c
 _NAME = re.compile(r"[\w][\w .@-]{0,63}")
@@ -64,20 +67,42 @@ class AgentRegistry:
     def create(self, name: str, *, timezone: str | None = None, scratch: bool = False) -> AgentInfo:
         """Raises `UsageError` for a name that is taken or cannot be one."""
         _check_name(name)
-        now = to_micros(self._clock.now())
-        values = {"name": name, "scratch": scratch, "timezone": timezone, "created_at": now, "last_active_at": now}
         with self._database.write() as connection:
             _require_free(connection, name)
-            agent_id = connection.execute(sa.insert(schema.agents).returning(_agents.id), values).scalar_one()
-            timeline_id = connection.execute(
-                sa.insert(schema.timelines).returning(schema.timelines.c.id), {"agent_id": agent_id, "created_at": now}
-            ).scalar_one()
-            connection.execute(
-                sa.insert(schema.timeline_spans),
-                {"timeline_id": timeline_id, "position": 0, "source_id": timeline_id, "lo": 0, "hi": None},
-            )
-            connection.execute(sa.update(schema.agents).where(_agents.id == agent_id).values(timeline_id=timeline_id))
-        return self.find(name)
+            self._create(connection, name, timezone, scratch=scratch)
+            return self.find(name)
+
+    def find_or_create(
+        self, name: str, *, timezone: str | None = None, first_blocks: Sequence[Block] = ()
+    ) -> AgentInfo:
+        """The agent of that name, made with these blocks if there is none; whoever else opens it at the same time.
+
+        One that has never held a block is given them as well. Raises `UsageError` for a name that cannot be one.
+        """
+        with self._database.write() as connection:
+            info = self.get(name)
+            if info is None:
+                _check_name(name)
+                self._create(connection, name, timezone, scratch=False)
+                info = self.find(name)
+            blocks = SqliteBlocks(Scope(self._database, info.id, info.timeline_id, self._clock))
+            if not blocks.core_version():
+                for block in first_blocks:
+                    blocks.add_block(block, "created")
+        return info
+
+    def _create(self, connection: sa.Connection, name: str, timezone: str | None, *, scratch: bool) -> None:
+        now = to_micros(self._clock.now())
+        values = {"name": name, "scratch": scratch, "timezone": timezone, "created_at": now, "last_active_at": now}
+        agent_id = connection.execute(sa.insert(schema.agents).returning(_agents.id), values).scalar_one()
+        timeline_id = connection.execute(
+            sa.insert(schema.timelines).returning(schema.timelines.c.id), {"agent_id": agent_id, "created_at": now}
+        ).scalar_one()
+        connection.execute(
+            sa.insert(schema.timeline_spans),
+            {"timeline_id": timeline_id, "position": 0, "source_id": timeline_id, "lo": 0, "hi": None},
+        )
+        connection.execute(sa.update(schema.agents).where(_agents.id == agent_id).values(timeline_id=timeline_id))
 
     def rename(self, old: str, new: str) -> None:
         """Raises `AgentNotFound`, or `UsageError` for a name that is taken."""

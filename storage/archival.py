@@ -48,12 +48,13 @@ class SqliteArchival:
         """Store the text, chunked where it is long, whitespace around the chunks left out.
 
         What is there already is not stored twice: it keeps its time, and gains the tags it lacks.
-        Raises `UsageError` for a text without words.
+        Raises `UsageError` for a text without words, `AgentNotFound` when the agent is gone.
         """
         chunks = [lexical.storable(chunk.strip()) for chunk in _chunks(text) if chunk.strip()]
         if not chunks:
             raise UsageError("there is nothing to store: the text is empty")
         with self._scope.database.write() as connection:
+            self._scope.head(connection)  # raises for a deleted agent
             return tuple(self._place(connection, chunk, tags) for chunk in dict.fromkeys(chunks))
 
     def search(

@@ -83,6 +83,8 @@ class SqliteBlocks(Store):
 
     def add_block(self, block: Block, cause: str) -> Block:
         with self._database.write() as connection:
+            if connection.execute(_BLOCK_ID, {"agent": self._scope.agent_id, "label": block.label}).first() is not None:
+                raise UsageError(f"There is a block {block.label!r} already.")
             values = {"label": block.label}
             block_id = int(connection.execute(sa.insert(schema.blocks).returning(_blocks.id), values).scalar_one())
             version = self._add_version(connection, block_id, block, cause)
@@ -107,7 +109,7 @@ class SqliteBlocks(Store):
             other = connection.scalar(sa.select(_agents.id).where(_agents.name == agent))
             if other is None:
                 raise AgentNotFound(f"There is no agent {agent!r}; create it with `memos agents new {agent}`.")
-            if connection.execute(_BLOCK_ID, {"agent": other, "label": label}).scalar() is not None:
+            if connection.execute(_BLOCK_ID, {"agent": other, "label": label}).first() is not None:
                 raise UsageError(f"Agent {agent!r} has a block {label!r} already.")
             _hold(connection, other, block_id, self._add_version(connection, block_id, self._block(label), cause))
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ from memos.errors import StorageError
 from memos.storage import schema
 
 BUSY_TIMEOUT_MS = 30_000
+CREATION_WAIT_S = 1.0
+_MOVE_AWAY = "move it away or set MEMOS_HOME to another folder."
 
 
 class Database:
@@ -31,8 +34,8 @@ class Database:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not path.exists():
-                path.touch(mode=0o600)  # what is remembered is nobody else's business
+            self._found = path.exists()
+            path.touch(mode=0o600)  # what is remembered is nobody else's business
         except OSError as error:
             raise StorageError(f"{path.parent}: cannot be created ({error.strerror}); set MEMOS_HOME.") from None
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
@@ -41,7 +44,8 @@ class Database:
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         try:
-            self._prepare()
+            with self._translated():
+                self._prepare()
         except StorageError:
             self._engine.dispose()
             raise
@@ -50,17 +54,19 @@ class Database:
     def write(self) -> Generator[sa.Connection, None, None]:
         """A write transaction: commits on leaving, rolls back on any exception.
 
-        Inside another it is a part of that one: undone alone when it fails, committed with the whole.
+        Inside another it is a part of that one: undone alone when it fails, committed with the whole. Where SQLite
+        has undone the whole by itself, as it does on a full disk, all that is left of the whole raises `StorageError`.
         """
         joined: sa.Connection | None = getattr(self._current, "connection", None)
         if joined is not None:
-            with joined.begin_nested():
+            with self._translated(), self._part_of(joined):
                 yield joined
             return
         with self._translated(), self._writer.begin() as connection:
             self._current.connection = connection
             try:
                 yield connection
+                self._require_open(connection)  # or the commit would commit nothing and say nothing
             finally:
                 self._current.connection = None
 
@@ -69,7 +75,9 @@ class Database:
         """A consistent view; inside a write transaction, what it has written so far."""
         joined: sa.Connection | None = getattr(self._current, "connection", None)
         if joined is not None:
-            yield joined
+            self._require_open(joined)
+            with self._translated():
+                yield joined
             return
         with self._translated(), self._engine.begin() as connection:
             yield connection
@@ -83,11 +91,42 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
+    def _part_of(self, whole: sa.Connection) -> Generator[None, None, None]:
+        self._require_open(whole)
+        part = whole.begin_nested()
+        try:
+            yield
+        except BaseException:
+            if _is_open(whole):  # else there is nothing left to go back to
+                part.rollback()
+            raise
+        self._require_open(whole)
+        part.commit()
+
+    def _require_open(self, connection: sa.Connection) -> None:
+        if not _is_open(connection):
+            raise StorageError(f"{self.path}: a failure undid the whole transaction, nothing of it is stored; repeat.")
+
+    @contextmanager
     def _translated(self) -> Generator[None, None, None]:
         try:
             yield
         except DBAPIError as error:
-            raise _translate(error, self.path) from error
+            failure = _translate(error, self.path)
+            self._shrink_log()
+            raise failure from error
+        except StorageError as error:
+            if isinstance(error.__cause__, DBAPIError):  # from a part of this transaction, whose locks are free now
+                self._shrink_log()
+            raise
+
+    def _shrink_log(self) -> None:
+        """Give back the space that a failed transaction took in the write-ahead log, as far as that goes."""
+        try:
+            with closing(sqlite3.connect(self.path, timeout=0)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            return  # the failure in hand is the one to tell
 
     def _prepare(self) -> None:
         revision = self._revision()
@@ -98,18 +137,25 @@ class Database:
             return
         from memos.storage import migrate
 
-        with self._translated():
-            migrate.upgrade(self._engine, self.path)
+        migrate.upgrade(self._engine, self.path)
 
     def _revision(self) -> str | None:
+        """The schema's revision; None in an empty file. Raises `StorageError` for a file of another program."""
         with self.read() as connection:
-            if not _has_version_table(connection):
+            tables = connection.exec_driver_sql("SELECT count(*), total(name = 'alembic_version') FROM sqlite_master")
+            count, versioned = tables.one()
+            if not count:
                 return None
-            return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first() if versioned else None
+        if row is None:
+            raise StorageError(f"{self.path}: is no memos database, or a damaged one; {_MOVE_AWAY}")
+        return str(row[0])
 
     def _create(self) -> None:
+        if self._found and self._used_before():
+            self._await_creation()
         with self.write() as connection:
-            if _has_version_table(connection):  # another process was faster
+            if self._revision() is not None:  # another process was faster
                 return
             schema.metadata.create_all(connection)
             connection.exec_driver_sql(
@@ -117,11 +163,30 @@ class Database:
                 "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
             )
             connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.SCHEMA_REVISION,))
+        # Into the file itself: from now on an empty one is one that was damaged.
+        with closing(self._engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(FULL)")
+
+    def _used_before(self) -> bool:
+        """Whether what lies beside the file belonged to an earlier content of it."""
+        return any(any((self.path.parent / name).glob("*")) for name in ("index", "locks"))
+
+    def _await_creation(self) -> None:
+        """Another process may be about to fill the file; if none is, its content was lost."""
+        deadline = time.monotonic() + CREATION_WAIT_S
+        while self._revision() is None:
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"{self.path}: is empty, but this home has been in use; restore a copy, or remove the file to "
+                    "start anew."
+                )
+            time.sleep(0.05)
 
 
-def _has_version_table(connection: sa.Connection) -> bool:
-    query = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-    return bool(connection.exec_driver_sql(query).scalar())
+def _is_open(connection: sa.Connection) -> bool:
+    """Whether SQLite still has the transaction open: some failures end it."""
+    raw = connection.connection.dbapi_connection
+    return isinstance(raw, sqlite3.Connection) and raw.in_transaction
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -151,7 +216,7 @@ def _translate(error: DBAPIError, path: Path) -> StorageError:
         sqlite3.SQLITE_CANTOPEN: "cannot be opened; check the permissions of the folder, or set MEMOS_HOME.",
         sqlite3.SQLITE_PERM: "not permitted; check the permissions of the folder, or set MEMOS_HOME.",
         sqlite3.SQLITE_BUSY: "another process has held it for too long; repeat the command.",
-        sqlite3.SQLITE_NOTADB: "is no memos database; move it away or set MEMOS_HOME to another folder.",
+        sqlite3.SQLITE_NOTADB: f"is no memos database; {_MOVE_AWAY}",
         sqlite3.SQLITE_CORRUPT: "is damaged; restore a copy, or move it away to start anew.",
         sqlite3.SQLITE_IOERR: "the disk does not read or write as it should; check it for space and faults.",
     }.get(primary or -1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from memos.errors import UsageError
+from memos.errors import DocumentError
 from memos.hits import DocumentInfo, HitPage, TextSpan
 from memos.storage import catalogue, schema
 from memos.storage.scope import Scope
@@ -60,13 +60,15 @@ class SqliteDocuments:
     def attach(self, source: str) -> bool:
         """Let the agent read what is stored under this path, now and after it is ingested anew.
 
-        False when it might before. Raises `UsageError` when nothing is stored there.
+        False when it might before. Raises `DocumentError` when nothing is stored there (any more), `AgentNotFound`
+        when the agent is gone.
         """
         sources, links = schema.sources.c, schema.agent_sources.c
         with self._scope.database.write() as connection:
+            self._scope.head(connection)  # raises for a deleted agent
             source_id = connection.scalar(sa.select(sources.id).where(sources.path == source))
             if source_id is None:
-                raise UsageError(f"{source}: no document is stored under this path; ingest it first.")
+                raise DocumentError(f"{source}: no document is stored under this path (any more); ingest it.")
             known = sa.select(sa.exists().where(links.agent_id == self._scope.agent_id, links.source_id == source_id))
             if connection.scalar(known):
                 return False

@@ -28,6 +28,8 @@ _MARKS = (
 )
 _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
 _WORD = re.compile(rf"(?P<run>[{_UNSPACED}]+)|[^\W{_UNSPACED}][\w{_MARKS}]*?(?=[{_UNSPACED}]|[^\w{_MARKS}]|\Z)")
+# Newer emoji and the like, which SQLite's older Unicode tables take for letters.
+_FOREIGN_SIGN = re.compile(rf"[^\w\x00-\x7f{_MARKS}]")
 _CAMEL = re.compile(r"\b[A-Za-z0-9_]*(?:[a-z][A-Z]|[A-Z]{2}[a-z]{2})[A-Za-z0-9_]*")
 _CAMEL_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 
@@ -53,6 +55,7 @@ def index_words(text: str) -> str:
     parts = [part for match in _CAMEL.finditer(text) for part in _CAMEL_PART.findall(match.group())]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", storable(text))
+        text = _FOREIGN_SIGN.sub(" ", text)
         text = _UNSPACED_RUN.sub(lambda match: f" {' '.join(_pairs(match.group(), closed=True))} ", text)
     return f"{text}\n{' '.join(parts)}" if parts else text
 

@@ -17,17 +17,18 @@ from memos.errors import AgentBusy, StorageError
 class TurnLock:
     """Held while a process takes an agent's turn."""
 
-    def __init__(self, folder: Path, agent_id: int, agent_name: str) -> None:
-        self._path = folder / f"agent-{agent_id}.lock"
-        self._holder = folder / f"agent-{agent_id}.json"
+    def __init__(self, folder: Path, key: str, agent_name: str, *, wait_s: float = 0) -> None:
+        self._path = folder / f"{key}.lock"
+        self._holder = folder / f"{key}.json"
         self._name = agent_name
+        self._wait_s = wait_s
 
     @contextmanager
     def held(self) -> Generator[None, None, None]:
-        """Raises `AgentBusy`, naming the holder, when another process has it."""
+        """Raises `AgentBusy`, naming the holder, when another process keeps it for longer than the wait."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._path, timeout=0, thread_local=False)
+            lock = FileLock(self._path, timeout=self._wait_s, thread_local=False)
             lock.acquire()
         except Timeout:
             raise AgentBusy(

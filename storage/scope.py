@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from memos.errors import AgentNotFound
 from memos.ports import Clock
 from memos.storage import schema
 from memos.storage.database import Database
@@ -33,9 +34,12 @@ class Scope:
         return to_micros(self.clock.now())
 
     def head(self, connection: sa.Connection) -> int:
-        """The id of the newest message; 0 before the first."""
+        """The id of the newest message; 0 before the first. Raises `AgentNotFound` when the agent is gone."""
         query = sa.select(schema.agents.c.next_message_id).where(schema.agents.c.id == self.agent_id)
-        return (connection.execute(query).scalar() or 1) - 1
+        next_id = connection.execute(query).scalar()
+        if next_id is None:
+            raise AgentNotFound("the agent has been deleted; open another one.")
+        return int(next_id) - 1
 
 
 class Store:

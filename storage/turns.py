@@ -58,6 +58,14 @@ class SqliteTurns(Store):
                 },
             )
 
+    def reopen_turn(self, opening_id: int) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                sa.update(schema.turns)
+                .where(_turns.agent_id == self._scope.agent_id, _turns.opening_id == opening_id)
+                .values(stopped_by=None, last_id=None)
+            )
+
     def end_turn(self, opening_id: int, stopped_by: str) -> None:
         with self._database.write() as connection:
             connection.execute(

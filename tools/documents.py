@@ -90,7 +90,7 @@ def _shown(context: ToolContext, info: DocumentInfo, span: TextSpan, by_page: bo
     if not 0 <= start_char <= len(span.text):
         raise Refusal(f"this part has {len(span.text)} characters; start_char must lie within.")
     # Room for the header, which names the source once more than the fields do.
-    limit = context.result_limit_tokens - 2 * HEADER_TOKENS - HIT_FIELDS_TOKENS
+    limit = max(32, context.result_limit_tokens - 2 * HEADER_TOKENS - HIT_FIELDS_TOKENS)
     text = context.clip(span.text[start_char:], limit)
     end = start_char + len(text)
     line = span.line_start + span.text.count("\n", 0, start_char)

@@ -21,12 +21,14 @@ MAX_QUOTES = 3
 WINDOW_CHARS = 300
 """A sentence from a document is quoted with its neighbours up to this length."""
 ALONE_CHARS = 60
-FLOOR = 0.42
+FLOOR = 0.52
 """A sentence with less of the question's weight than this answers nothing."""
 DOCUMENT_FLOOR = 0.25
 """A document's passage was ranked by a search already, and its wording differs from the asker's."""
 NEIGHBOUR_SHARE = 0.5
 """How much a word in the sentence before or after counts; half of that for the rest of the text."""
+EQUAL_SCORE = 0.1
+"""Facts this close to the best one answer about equally well: the newest comes first."""
 RELATIVE_FLOOR = 0.72
 """A further quote must come this close to the best one."""
 DOCUMENT_RELATIVE_FLOOR = 0.5
@@ -34,19 +36,30 @@ NAME_SHARE = 1.5
 DOCUMENT_NAME_SHARE = 0.5
 """What a name weighs beside other words: a document goes on with pronouns once it has named its subject."""
 ANSWER_TYPE_SHARE = 0.4
-"""What a word weighs that says what kind of answer is wanted; the answer itself need not hold it."""
+"""What a word weighs that says what kind of answer is wanted, or is an adverb; the answer need not hold it."""
+VERB_SHARE = 0.7
+"""What the verb weighs beside the things that are asked about."""
 MIN_NEW_WORDS = 2
 """A heading or a bare mention adds less than this to the question's own words."""
 EXPECTED_BONUS = 0.1
 DENSITY_BONUS = 0.2
 """Of two sentences that hold the same of the question, the shorter says it more plainly."""
 
-_ANSWER_TYPES = set(sentences.content_words("name kind type sort thing person place time day date year number"))
+_ANSWER_TYPES = set(sentences.content_words("name call kind type sort thing person place time day date year number"))
 _ASKS_NUMBER = re.compile(
     r"\b(?:when|how\s+(?:many|much|old|long|far|often|tall|big)|what\s+(?:time|year|day|date))\b", re.I
 )
 _ASKS_NAME = re.compile(r"\b(?:who|whom|whose|where|which)\b", re.I)
-_INTRODUCES = re.compile(r"\b(?:I\s+am|I['’]m|my\s+name)\b", re.IGNORECASE)
+_TYPE = re.compile(r"\b(?:wh(?:ich|at)(?:['’]s)?|how)\s+(?!(?:many|much)\b)([^\W_]+)|\b([^\W_]+ly)\b", re.I)
+_VERB = re.compile(
+    r"\b(?:do|does|did|have|has|had|can|could|will|would|should|am|is|was|were|are)\s+(?:I|you|we|he|she|they|it)\s+"
+    r"(?:(?:still|ever|\w+ly)\s+)?([^\W_]+)",
+    re.I,
+)
+_POLAR = re.compile(r"\W*(?:do|does|did|have|has|had|can|could|will|would|should|am|is|was|were|are)\b", re.I)
+_INTRODUCES = re.compile(r"\bI(?:\s+am|['’]m)\s+[A-Z]|\b[Mm]y\s+name\b|\bcall\s+me\b")
+_OWNED = re.compile(r"\b[Mm]y\s+(?:[^\W_]+\s+)?[^\W_]+")
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*\n.*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(
     r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand"
     r"|dozen|january|february|march|april|june|july|august|september|october|november|december"
@@ -70,6 +83,8 @@ class Text:
     page: int | None = None
     rank: int = 0
     """Its place in the search that found it, from 0."""
+    order: int = 0
+    """Which of two of the same time is newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +119,13 @@ class _Candidate:
 
 def best_quotes(question: str, texts: Sequence[Text]) -> list[Quote]:
     """Up to three quotes that clear the floor, best first; none is a question asked before."""
-    split = [(text, tuple(sentences.split(text.text))) for text in texts]
+    split = [(text, _prose(text)) for text in texts]
     scorer = _Scorer(question, (text.text[s.start : s.end] for text, spans in split for s in spans))
     candidates = [candidate for text, spans in split for candidate in scorer.candidates(text, spans)]
-    candidates.sort(key=lambda candidate: (-candidate.score, candidate.source.rank, candidate.index))
+    if scorer.is_personal and any(candidate.source.tier != "documents" for candidate in candidates):
+        candidates = [candidate for candidate in candidates if candidate.source.tier != "documents"]
     chosen: list[Quote] = []
-    for candidate in candidates:
+    for candidate in _ranked(candidates):
         share = DOCUMENT_RELATIVE_FLOOR if candidate.source.tier == "documents" else RELATIVE_FLOOR
         if len(chosen) == MAX_QUOTES or (chosen and candidate.score < share * chosen[0].score):
             break
@@ -119,12 +135,32 @@ def best_quotes(question: str, texts: Sequence[Text]) -> list[Quote]:
     return chosen
 
 
+def _prose(source: Text) -> tuple[Span, ...]:
+    """The sentences of a text; of a document's those outside its fenced code."""
+    spans = sentences.split(source.text)
+    fences = [match.span() for match in _FENCE.finditer(source.text)] if source.tier == "documents" else []
+    return tuple(span for span in spans if not any(start < span.end and span.start < end for start, end in fences))
+
+
+def _ranked(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Best first; of facts that answer about equally well the newest, those without a time last."""
+    candidates.sort(key=lambda candidate: (-candidate.score, candidate.source.rank, candidate.index))
+    best = candidates[0].score if candidates else 0.0
+    equal = [c for c in candidates if c.source.tier != "documents" and c.score >= best - EQUAL_SCORE]
+    equal.sort(key=lambda candidate: (candidate.source.time, candidate.source.order), reverse=True)
+    return equal + [candidate for candidate in candidates if candidate not in equal]
+
+
 class _Scorer:
     """How well a sentence answers one question, among all the sentences found."""
 
     def __init__(self, question: str, found: Iterable[str]) -> None:
-        self.words = set(sentences.content_words(question))
+        matter = sentences.matter(question)
+        self.words = {word for word in sentences.content_words(matter) if len(word) > 1 or not word.isascii()}
         self.is_personal = sentences.is_personal(question)
+        self.is_of_self = re.search(r"\bI\b", matter, re.I) is not None
+        self.is_polar = _POLAR.match(matter) is not None
+        self.run = _run(question)
         self.expects_number = _ASKS_NUMBER.search(question) is not None
         self.expects_name = _ASKS_NAME.search(question) is not None
         counts: Counter[str] = Counter()
@@ -132,9 +168,13 @@ class _Scorer:
         for text in found:
             counts.update(self.words & set(sentences.content_words(text)))
             total += 1
-        self.names = sentences.names(question)
+        self.names = sentences.names(matter)
+        self.types = self.words & (_ANSWER_TYPES | _stems(_TYPE, matter)) - self.names
+        verbs = _stems(_VERB, matter)
         self.rarity = {
-            word: math.log(1 + (total + 1) / (counts[word] + 0.5)) * (ANSWER_TYPE_SHARE if word in _ANSWER_TYPES else 1)
+            # What occurs nowhere tells nothing apart: it weighs no more than what occurs once.
+            word: math.log(1 + (total + 1) / (max(1, counts[word]) + 0.5))
+            * (ANSWER_TYPE_SHARE if word in self.types else VERB_SHARE if word in verbs else 1)
             for word in self.words
         }
 
@@ -151,28 +191,39 @@ class _Scorer:
         said_by = set(sentences.content_words(source.speaker)) if source.tier == "recall" else set[str]()
         everywhere = _union(words)
         weights = self.weights(source)
-        floor = DOCUMENT_FLOOR if source.tier == "documents" else FLOOR
+        floor = FLOOR if source.tier != "documents" or self.is_personal else DOCUMENT_FLOOR
         found: list[_Candidate] = []
         for index, text in enumerate(texts):
             if source.tier != "documents" and sentences.is_question(text):
                 continue
-            near = _union(words[max(0, index - 1) : index + 2]) | said_by
-            coverage = _coverage(weights, words[index], near, everywhere)
+            near = _union(words[max(0, index - 1) : index + 2])
+            coverage = _coverage(weights, words[index] | said_by, near, everywhere)
             if coverage >= floor and self.is_answer(source, text, words[index]):
-                found.append(_Candidate(source, spans, index, coverage + self.prior(source, text, words[index])))
+                about_speaker = _is_about_speaker(texts, index)
+                score = coverage + self.prior(source, text, words[index], about_speaker)
+                found.append(_Candidate(source, spans, index, score))
         return found
 
     def is_answer(self, source: Text, text: str, words: set[str]) -> bool:
         """Whether a sentence speaks of what was asked, not only to or of somebody named, and adds something to it."""
-        if not self.words:
-            return self.is_personal and sentences.is_about_speaker(text)
-        asked = self.words if source.tier == "documents" else self.words - self.names or self.words
-        return bool(words & asked) and bool(words - self.words)
+        if not self.words - self.types:
+            if not self.is_personal:
+                return bool(self.words & words and words - self.words)
+            return source.tier != "documents" and self.is_introduction(text)
+        asked = self.words - self.names - self.types if source.tier != "documents" else self.words - self.types
+        says_new = bool(words - self.words) or (self.is_polar and source.tier != "documents")
+        return bool(words & (asked or self.words)) and says_new and not (self.run and self.run in _run(text))
 
-    def prior(self, source: Text, text: str, words: set[str]) -> float:
+    def is_introduction(self, text: str) -> bool:
+        """Whether it says of the speaker what a question without further words asks for, such as a name."""
+        if not self.words:
+            return sentences.is_about_speaker(text)
+        owned = {stem for noun in _OWNED.findall(text) for stem in sentences.content_words(noun)}
+        return bool(owned & self.words) or _INTRODUCES.search(text) is not None
+
+    def prior(self, source: Text, text: str, words: set[str], about_speaker: bool) -> float:
         """What speaks for a sentence beside its words."""
-        score = 0.1 / (1 + source.rank) - 0.002 * source.rank
-        score += DENSITY_BONUS * len(words & self.words) / max(1, len(words))
+        score = DENSITY_BONUS * len(words & self.words) / max(1, len(words))
         if self.expects_number and _NUMBER.search(text):
             score += EXPECTED_BONUS
         if self.expects_name and sentences.names(text) - self.words:
@@ -180,12 +231,31 @@ class _Scorer:
         if not self.words and _INTRODUCES.search(text):
             score += EXPECTED_BONUS
         if self.is_personal:
-            score += 0.15 if source.tier != "documents" and sentences.is_about_speaker(text) else -0.15
+            score += 0.15 if source.tier != "documents" and about_speaker else -0.15
+        if self.is_of_self and re.search(r"\bI\b", text, re.I):
+            score += 0.15
         if "?" in text or text.isupper():
             score -= 0.25
-        if source.tier == "documents" and (len(words - self.words) < MIN_NEW_WORDS or text[0].islower()):
-            score -= 0.15
+        if source.tier == "documents":
+            score += 0.1 / (1 + source.rank) - 0.002 * source.rank
+            score -= 0.15 * (len(words - self.words) < MIN_NEW_WORDS) + 0.25 * (not sentences.is_whole(text))
         return score
+
+
+def _is_about_speaker(texts: list[str], index: int) -> bool:
+    """Whether a sentence speaks of whoever says it, or of whom the sentence before has spoken of."""
+    is_sequel = index > 0 and sentences.goes_on(texts[index])
+    return sentences.is_about_speaker(texts[index]) or (is_sequel and sentences.is_about_speaker(texts[index - 1]))
+
+
+def _stems(pattern: re.Pattern[str], text: str) -> set[str]:
+    found = {group for match in pattern.finditer(text) for group in match.groups() if group}
+    return {stem for word in found for stem in sentences.content_words(word)}
+
+
+def _run(text: str) -> str:
+    """All its words in order, to be found in another text's."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _coverage(weights: dict[str, float], own: set[str], near: set[str], everywhere: set[str]) -> float:
@@ -201,23 +271,27 @@ def _quote(candidate: _Candidate) -> Quote:
     source, spans = candidate.source, candidate.spans
     first = last = candidate.index
     if source.tier == "documents":
-        first, last = _window(spans, candidate.index)
+        first, last = _window(source, spans, candidate.index)
+    elif first > 0 and sentences.goes_on(source.text[spans[first].start : spans[first].end]):
+        first -= 1
     start, end = spans[first].start, spans[last].end
     return Quote(source.text[start:end], _citation(source, start), candidate.score, source, start)
 
 
-def _window(spans: tuple[Span, ...], index: int) -> tuple[int, int]:
-    """The first and last of at most three sentences around one, within `WINDOW_CHARS`.
+def _window(source: Text, spans: tuple[Span, ...], index: int) -> tuple[int, int]:
+    """The first and last of at most three whole sentences around one, within `WINDOW_CHARS`.
 
     They stay in its paragraph, unless that is too short to stand alone: a line of a dialogue.
     """
     first = last = index
     crossing = spans[index].end - spans[index].start < ALONE_CHARS
     for near in (index - 1, index + 1) if crossing else (index + 1, index - 1):
-        if 0 <= near < len(spans) and (crossing or spans[near].paragraph == spans[index].paragraph):
-            wider = min(first, near), max(last, near)
-            if spans[wider[1]].end - spans[wider[0]].start <= WINDOW_CHARS:
-                first, last = wider
+        if not 0 <= near < len(spans) or not sentences.is_whole(source.text[spans[near].start : spans[near].end]):
+            continue
+        wider = min(first, near), max(last, near)
+        joined = crossing or spans[near].paragraph == spans[index].paragraph
+        if joined and spans[wider[1]].end - spans[wider[0]].start <= WINDOW_CHARS:
+            first, last = wider
     return first, last
 
 

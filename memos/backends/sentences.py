@@ -31,7 +31,10 @@ _END = re.compile(
     r"|(?P<wide>[。！？｡]+[」』”’）]{0,4})"
     r"|(?P<newlines>\n\s*)"
 )
+_LEFT_BEHIND = re.compile(r"(?:\s|[”’»](?=\s))+")
+"""Space, and the closing mark of a sentence that stands in the passage before."""
 _BULLET = re.compile(r"(?:[-*•–#|]|\d{1,3}[.)])\s")
+_CLOSED = re.compile(r"[.!?…؟။፧।。！？｡][\"'”’»)\]_*」』）]*$")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'“‘])(?:mr|mrs|ms|mme|dr|st|prof|capt|col|gen|lt|rev|hon|sr|jr|vs|vol|fig|no|pp?|cf|ca|approx"
     r"|[A-HJ-Z]|\w(?:\.\w)+)$",
@@ -67,6 +70,11 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     return not (following.islower() and (closes_speech or mark.startswith(("..", "…"))))
 
 
+def is_whole(sentence: str) -> bool:
+    """Whether it is a sentence of prose, not a heading, a list's label or a piece of one that was cut."""
+    return not sentence[0].islower() and sentence[0] not in "#|" and _CLOSED.search(sentence) is not None
+
+
 def _add(spans: list[Span], text: str, span: Span, max_chars: int) -> None:
     """Take the span in, without the space around it and in pieces of at most `max_chars`."""
     start, end, paragraph = span
@@ -75,10 +83,10 @@ def _add(spans: list[Span], text: str, span: Span, max_chars: int) -> None:
         if end - start > max_chars:
             space = text.rfind(" ", start + max_chars // 2, start + max_chars)
             stop = space if space > 0 else start + max_chars
-        piece = text[start:stop]
+        piece = text[start:stop].rstrip()
         if any(character.isalnum() for character in piece):
-            first = start + len(piece) - len(piece.lstrip())
-            spans.append(Span(first, first + len(piece.strip()), paragraph))
+            left_behind = _LEFT_BEHIND.match(piece)
+            spans.append(Span(start + (left_behind.end() if left_behind else 0), start + len(piece), paragraph))
         start = stop
 
 
@@ -87,14 +95,26 @@ def _add(spans: list[Span], text: str, span: Span, max_chars: int) -> None:
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 _STOP_WORD_LIST = """
-    a about actually after all also am an and any anything are as asked at be because been before being but by can
-    could d did do does doing don done find for from get give had has have having he her here hers him his how i if in
-    into is it its just know list ll look m many may me might mine more most much must my no not now of off on
-    one or our ours out over own please quote re s said say search shall she should show so some something such t tell
-    than that the their theirs them then there these they this those to too up us ve very was we were what when where
-    which while who whom whose why will with would you your yours
+    a about actually after again all also am an and any anything are as asked at be because been before being but by
+    can could d did do does doing don done everything find for from get give had has have having he her here hers him
+    his how i if in into is it its just know list ll look m many may me might mine more most much must my no not now of
+    off on one or our ours out over own please quote re recall remember s said say search shall she should show so some
+    something still such t tell than that the their theirs them then there these they think this those to too up us ve
+    very was we were what when where which while who whom whose why will with would you your yours
 """
 _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
+_IRREGULAR_VERBS = """
+    become became, begin began begun, break broke broken, bring brought, build built, buy bought, catch caught,
+    choose chose chosen, come came, drink drank drunk, drive drove driven, eat ate eaten, fall fell fallen, feel felt,
+    fly flew flown, forget forgot forgotten, give gave given, go goes going went gone, grow grew grown, hear heard,
+    hold held, keep kept, know knew known, leave left, lend lent, lose lost, make made, meet met, pay paid,
+    ride rode ridden, run ran, see saw seen, sell sold, send sent, sing sang sung, sit sat, sleep slept,
+    speak spoke spoken, spend spent, stand stood, steal stole stolen, swim swam swum, take took taken, teach taught,
+    tell told, think thought, throw threw thrown, wear wore worn, win won, write wrote written
+"""
+_VERBS = [forms.split() for forms in _IRREGULAR_VERBS.split(",")]
+_BASES = {form: verb[0] for verb in _VERBS for form in verb}
+_BRITISH = re.compile(r"(?<=[a-z][bdlmnv])our")
 _SUFFIXES = ("ing", "ion", "ed", "ly", "s")
 
 
@@ -107,9 +127,17 @@ def content_words(text: str) -> list[str]:
             found += [word[i : i + 2] for i in range(max(1, len(word) - 1))]
             continue
         bare = _fold(re.split(r"['’]", word)[0])
+        bare = _BASES.get(bare, bare)
         if bare not in _STOP_WORDS:
             found.append(stem(bare))
     return found
+
+
+def other_forms(text: str) -> list[str]:
+    """Forms of its irregular verbs that a search by regular endings would miss."""
+    words = {word.lower() for word in _WORD.findall(text)}
+    bases = {_BASES[word] for word in words & _BASES.keys()} - _STOP_WORDS
+    return [form for verb in _VERBS if verb[0] in bases for form in verb if form not in words]
 
 
 def _fold(word: str) -> str:
@@ -120,9 +148,10 @@ def _fold(word: str) -> str:
 
 
 def stem(word: str) -> str:
-    """A word without its commonest English endings: equal for lives, lived and living."""
+    """A word without its commonest English endings: equal for lives, lived and living, colour and color."""
     if not word.isascii() or not word.isalpha():
         return word
+    word = _BRITISH.sub("or", word)
     if word.endswith("ies") and len(word) > 4:
         word = word[:-3] + "y"
     for suffix in _SUFFIXES:
@@ -173,10 +202,32 @@ _ASKS = re.compile(
 _POLITE = r"(?:can|could|would|will)\s+you|i(?:['’]d|\s+would)?\s+(?:like|want)\s+you\s+to"
 _WISH = re.compile(
     _LEAD + rf"(?:(?P<polite>{_POLITE})\s+(?:please\s+)?)?"
-    r"(?:remember|note|take\s+note|make\s+a\s+note|keep\s+in\s+mind|(?:don'?t|don’t|do\s+not|never)\s+forget|memori[sz]e"
-    r"|save|store|write\s+down|remind\s+me)\b(?:\s+(?:of\s+)?this)?(?:\s*[:,]|\s+that\b)?\s*",
+    r"(?P<verb>remember|note|take\s+note|make\s+a\s+note|keep\s+in\s+mind|(?:don'?t|don’t|do\s+not|never)\s+forget"
+    r"|memori[sz]e|save|store|write\s+down|remind\s+me)\b(?:\s+(?:of\s+)?this)?(?P<that>\s*[:,]|\s+that\b)?\s*",
     re.IGNORECASE,
 )
+_CLAUSE = re.compile(r"\b(?:is|are|was|were|am|has|have|had|will|can|must)\b|['’](?:s|m|re|ve|ll)\b", re.IGNORECASE)
+_CHOICE = re.compile(r"\W*(?:who|whom|whose|what|when|where|which|why|how|if|whether)\b", re.IGNORECASE)
+_COMMAND = re.compile(
+    _LEAD
+    + r"(?P<verb>[a-z]{2,}(?<!ly)(?<!ing)(?<!ed))\s+(?:me|us|my|our|your|this|that|these|it|him|her|them|the|an?|all"
+    r"|any|every\w*|what|who|where|when|why|how)\b",
+    re.IGNORECASE,
+)
+_NO_COMMAND_LIST = """
+    although during every last like maybe next often once perhaps since sometimes though today tomorrow tonight unless
+    unlike until usually without yesterday
+"""
+_NO_COMMANDS = frozenset(_NO_COMMAND_LIST.split()) | _STOP_WORDS
+_PRONOUN = re.compile(r"\W*(?:he|she|it|they|his|her|hers|its|their|this|that|these|those)\b", re.IGNORECASE)
+_TURN_TO_ASKING = re.compile(r"[,;:–—-]\s+(?=\w)")
+_FRAME = re.compile(
+    r"\b(?:(?:can|could|would|will|do)\s+you\s+(?:(?:still|please|happen\s+to)\s+)*"
+    r"(?:know|recall|remember|(?:tell|remind|show)\s+(?:me|us))"
+    r"|(?:tell|show|give|remind)\s+(?:me|us)|by\s+the\s+way|btw|please)\b[,:]?",
+    re.IGNORECASE,
+)
+_EVERYTHING = re.compile(r"\babout\s+(?:me|myself)\W*$", re.IGNORECASE)
 _FIRST_PERSON = re.compile(r"\b(?:I|[Mm]y|[Mm]ine|[Ww]e|[Oo]ur)\b(?!\.\w)|\b(?:i(?:['’]\w|\s))")
 _IDLE = re.compile(
     r"\b(?:i|we)\s+(?:(?:do\s+not|don['’]?t|did\s+not|didn['’]?t|can['’]?t|cannot)\s+(?:understand|know|think|see|care|mind"
@@ -196,20 +247,58 @@ def is_question(sentence: str) -> bool:
     return "՞" in bare or (not bare.endswith("!") and _ASKS.match(sentence) is not None)
 
 
-def wish(sentence: str) -> int | None:
-    """Where the thing to remember begins, when the sentence asks to remember one."""
+def wish(sentence: str) -> tuple[int, int] | None:
+    """Where the thing to remember begins and ends, when the sentence asks to remember one."""
     match = _WISH.match(sentence)
     if match is None or (not match["polite"] and is_question(sentence)):
         return None
-    return match.end()
+    content = sentence[match.end() :]
+    if not match["polite"] or not is_question(sentence):
+        return match.end(), len(sentence)
+    is_clause = match["that"] or (_CLAUSE.search(content) and not _CHOICE.match(content))
+    if match["verb"].lower() == "remember" and not is_clause:
+        return None
+    return match.end(), len(sentence.rstrip(_QUESTION_MARKS + " "))
+
+
+def command(sentence: str) -> str | None:
+    """The verb of a sentence that tells somebody to do something."""
+    match = _COMMAND.match(sentence)
+    verb = match["verb"].lower() if match is not None else ""
+    is_verb = verb and verb not in _NO_COMMANDS and _BASES.get(verb, verb) == verb
+    return verb if is_verb else None
+
+
+def goes_on(sentence: str) -> bool:
+    """Whether it speaks of whom the sentence before names."""
+    return _PRONOUN.match(sentence) is not None
+
+
+def statement_end(question: str) -> int:
+    """Where a statement ends that a question is added to ("I have two cats, do you like cats?"); 0 without one."""
+    for match in _TURN_TO_ASKING.finditer(question):
+        if _ASKS.match(question[match.end() :]) and is_about_speaker(question[: match.start()]):
+            return match.start()
+    return 0
 
 
 def is_about_speaker(sentence: str) -> bool:
     """Whether it states something about whoever says it."""
-    return _FIRST_PERSON.search(sentence) is not None and not is_question(sentence) and not _IDLE.search(sentence)
+    if _FIRST_PERSON.search(sentence) is None or _IDLE.search(sentence):
+        return False
+    return not is_question(sentence) and command(sentence) is None
+
+
+def matter(question: str) -> str:
+    """A question without the phrases around it: "do you remember", "tell me", "by the way"."""
+    return _FRAME.sub(" ", question)
 
 
 def is_personal(question: str) -> bool:
     """Whether a question is about the one who asks it."""
-    asked = re.sub(r"(?i)\b(?:tell|show|give|remind)\s+(?:me|us)\b", "", question)
-    return re.search(r"\b(?:I|i|[Mm]y|[Mm]e|[Mm]ine|[Ww]e|[Uu]s|[Oo]ur)\b", asked) is not None
+    return re.search(r"\b(?:I|i|[Mm]y|[Mm]e|[Mm]ine|[Mm]yself|[Ww]e|[Uu]s|[Oo]ur)\b", matter(question)) is not None
+
+
+def asks_everything(question: str) -> bool:
+    """Whether it asks for all that is known about the speaker."""
+    return not content_words(matter(question)) and _EVERYTHING.search(question) is not None

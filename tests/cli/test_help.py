@@ -27,6 +27,9 @@ GROUPED = [f"{group} {name}" for group, names in GROUPS.items() for name in name
 def test_the_interface_commands_are_there() -> None:
     assert set(COMMANDS) == {"chat", "send", "ask", "ingest", "search", "context", "doctor"}
     assert set(GROUPED) == {
+        *(f"log {name}" for name in ("list", "receipts", "show", "undo", "page-in", "requests")),
+        *(f"memory {name}" for name in ("list", "show", "edit", "append", "new", "configure", "share", "remove")),
+        *(f"memory {name}" for name in ("history", "diff", "restore")),
         *(f"agents {name}" for name in ("list", "show", "new", "rename", "delete")),
         *(f"documents {name}" for name in ("list", "show", "text", "remove")),
         *(f"config {name}" for name in ("show", "path", "set", "trust")),
@@ -74,6 +77,8 @@ def test_version(memos: Program) -> None:
         (["agents"], ["agents", "list"]),
         (["documents", "--json"], ["documents", "list", "--json"]),
         (["config"], ["config", "show"]),
+        (["log", "--last", "5"], ["log", "list", "--last", "5"]),
+        (["memory"], ["memory", "list"]),
         (["agents", "show", "ada"], ["agents", "show", "ada"]),
         (["agents", "--help"], ["agents", "--help"]),
         (["--help"], ["--help"]),

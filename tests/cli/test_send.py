@@ -109,6 +109,26 @@ def test_a_turn_that_was_broken_off_is_no_success(memos: Program, script: Script
     assert "max_steps" in shown.err
 
 
+@pytest.mark.parametrize(
+    ("setting", "stopped_by", "said"),
+    [
+        ({"MEMOS_MAX_TURN_TOKENS": "100"}, "tokens", "max_turn_tokens"),
+        ({"MEMOS_MAX_TURN_COST": "0.001", "MEMOS_PRICE_PROMPT": "9"}, "cost", "max_turn_cost"),
+        ({}, "repeat", "same call three times"),
+    ],
+)
+def test_what_broke_a_turn_off_is_said_beside_the_json(
+    memos: Program, script: Script, setting: dict[str, str], stopped_by: str, said: str
+) -> None:
+    search = {"name": "archival_memory_search", "arguments": {"query": "x", "request_heartbeat": True}}
+
+    shown = memos("send", "hi", "--json", "--model", script([{"calls": [search]}]), **setting)
+
+    assert (shown.code, shown.json["stopped_by"]) == (1, stopped_by)
+    assert shown.err.count("\n") == 1
+    assert said in shown.err
+
+
 def test_a_reader_that_goes_away_ends_it_quietly(memos: Program, script: Script) -> None:
     text = "a long reply " * 20_000
     command = memos.command("send", "hi", "--model", script([says(text)]), "--context-tokens", "1000000")

@@ -31,7 +31,7 @@ def test_the_nearer_source_wins(memos: Program) -> None:
 
 
 def test_a_flag_wins_over_the_environment(memos: Program) -> None:
-    refused = memos("send", "hi", "--model", "flag", MEMOS_MODEL="environment")
+    refused = memos("send", "hi", "--model", "scripted:/flag", MEMOS_MODEL="scripted:/environment")
 
     assert refused.code == 3
     assert "flag" in refused.err

@@ -6,7 +6,7 @@ import pytest
 
 from memos.cli.shapes import event_json
 from memos.cli.stream import Speaker
-from memos.events import EventOut, Flushed, MemoryEdited, Spoken, TextDelta, ThoughtDelta, Turn, TurnFinished
+from memos.events import EventOut, Flushed, MemoryEdited, Pressure, Spoken, TextDelta, ThoughtDelta, Turn, TurnFinished
 
 END = TurnFinished(Turn("", "yield", 1))
 
@@ -35,12 +35,14 @@ def test_messages_are_shown_once_and_whole(
 def test_what_memory_does_is_said_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     for notices in (True, False):
         speaker = Speaker(notices=notices)
+        speaker(Pressure(700, 1000))
         speaker(MemoryEdited("human", "Ada"))
         speaker(Flushed(1, 2, 9, 500))
 
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
+        "· the window is filling up: 700 of 1000 tokens; the agent was told",
         "· core memory: human was edited",
         "· messages 2 to 9 were paged out; they stay in recall",
     ]

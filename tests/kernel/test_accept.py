@@ -23,7 +23,7 @@ NOW = datetime(2026, 6, 1, 9, 5, tzinfo=ROME)
     ("event", "kind", "rendered"),
     [
         (UserMessage("Hello.\n"), "user_message", "[2026-06-01 09:05 user] Hello.\n"),
-        (UserMessage("Hello.", "Ada"), "user_message", "[2026-06-01 09:05 Ada] Hello."),
+        (UserMessage("Hello.", "Ada"), "user_message", "[2026-06-01 09:05 user Ada] Hello."),
         (Login(), "login", "[2026-06-01 09:05 login] The user opened a session."),
         (
             Login(NOW - timedelta(days=1)),

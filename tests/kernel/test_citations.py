@@ -69,10 +69,16 @@ def test_only_verbatim_words_count(agent: Agent) -> None:
 
 def test_nothing_shorter_than_the_minimum(agent: Agent) -> None:
     shown = runs(agent)
-    phrase = TEXT[TEXT.index("We found") :][:MIN_QUOTE_CHARS]
-    assert len(phrase.strip()) == MIN_QUOTE_CHARS
-    assert [c.quote for c in find_citations(f"<{phrase}>", shown, agent.documents)] == [phrase]
-    assert find_citations(f"<{phrase[:-1]}>", shown, agent.documents) == []
+    enough, too_few = "the trilobite in the", "trilobite in the"
+    assert sum(map(str.isalnum, enough)) >= MIN_QUOTE_CHARS > sum(map(str.isalnum, too_few))
+    assert [c.quote for c in find_citations(f"<{enough}>", shown, agent.documents)] == [enough]
+    assert find_citations(f"<{too_few}>", shown, agent.documents) == []
+
+
+def test_a_citation_is_of_whole_words_and_one_place(agent: Agent) -> None:
+    shown = runs(agent)
+    (found,) = find_citations("ound the trilobite in the third ca", shown * 2, agent.documents)
+    assert found.quote == "the trilobite in the third"
 
 
 def test_quotes_come_in_the_answers_order_and_overlapping_ones_once(agent: Agent) -> None:

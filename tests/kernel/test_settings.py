@@ -127,9 +127,27 @@ def test_trust_is_for_one_file_in_one_place(tmp_path: Path, monkeypatch: pytest.
     assert str(other) in refusal()
 
 
-def test_a_project_file_that_names_no_server_needs_no_trust() -> None:
-    Path("memos.toml").write_text('model = "openai:gpt-5"\nagent = "ada"\n', encoding="utf-8")
-    assert load().settings.model == "openai:gpt-5"
+def test_a_project_file_that_chooses_nobody_needs_no_trust() -> None:
+    Path("memos.toml").write_text('model = "extractive"\nagent = "ada"\n', encoding="utf-8")
+    assert load().settings.agent == "ada"
+
+
+@pytest.mark.parametrize("line", ['model = "openai:gpt-5"', 'persona = "pirate"', 'human = "boss"'])
+def test_a_project_file_chooses_neither_model_nor_persona_untrusted(line: str) -> None:
+    Path("memos.toml").write_text(line, encoding="utf-8")
+    with pytest.raises(SettingsError, match="not trusted"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [('model = "magic"', "Unknown model 'magic'"), ('timezone = "Nowhere/X"', "no IANA time zone")],
+)
+def test_what_cannot_be_is_refused_where_it_is_set(line: str, problem: str) -> None:
+    name, _, value = line.partition(" = ")
+    with pytest.raises(SettingsError, match=problem):
+        write_setting(find_paths().config, name, value.strip('"'))
+    assert not find_paths().config.exists()
 
 
 def test_writing_one_setting_keeps_the_others(home: Path) -> None:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from memos.storage.locks import TurnLock
 
-with TurnLock(Path(sys.argv[1]), 1, "ada").held():
+with TurnLock(Path(sys.argv[1]), "agent-1", "ada").held():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -41,10 +41,10 @@ def test_a_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         with (
             pytest.raises(AgentBusy, match=rf"Agent 'ada' is busy: process {process.pid} "),
-            TurnLock(tmp_path, 1, "ada").held(),
+            TurnLock(tmp_path, "agent-1", "ada").held(),
         ):
             pass
-        with TurnLock(tmp_path, 2, "bea").held():
+        with TurnLock(tmp_path, "agent-2", "bea").held():
             pass
 
 
@@ -52,12 +52,12 @@ def test_death_lets_go(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         process.kill()
         process.wait()
-        with TurnLock(tmp_path, 1, "ada").held():
+        with TurnLock(tmp_path, "agent-1", "ada").held():
             pass
 
 
 def test_an_error_lets_go(tmp_path: Path) -> None:
-    lock = TurnLock(tmp_path, 1, "ada")
+    lock = TurnLock(tmp_path, "agent-1", "ada")
     with pytest.raises(KeyboardInterrupt), lock.held():
         raise KeyboardInterrupt
     with lock.held():
@@ -70,12 +70,15 @@ def test_a_holder_that_left_no_name_is_another_process(tmp_path: Path) -> None:
             (tmp_path / "agent-1.json").write_text(name, encoding="utf-8")
             with (
                 pytest.raises(AgentBusy, match="another process is taking a turn"),
-                TurnLock(tmp_path, 1, "ada").held(),
+                TurnLock(tmp_path, "agent-1", "ada").held(),
             ):
                 pass
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="cannot be locked"), TurnLock(tmp_path / "file" / "locks", 1, "ada").held():
+    with (
+        pytest.raises(StorageError, match="cannot be locked"),
+        TurnLock(tmp_path / "file" / "locks", "agent-1", "ada").held(),
+    ):
         pass
