@@ -35,9 +35,9 @@ At a terminal the agent also wakes by itself every `heartbeat_minutes` (a settin
 Everything else is said to the agent. What you say stays in its memory between sessions."""
 
 EXTRACTIVE = """\
-No language model is in use: "extractive" keeps what you tell it and answers by quoting its memory.
-To use a model: memos --model openai:NAME (with OPENAI_API_KEY), or openai:NAME@URL for a server of your own;
-for good: memos config set model SPEC."""
+No language model is in use: "extractive" keeps what you tell it and quotes it.
+With a model: memos --model openai:NAME, or openai:NAME@URL for your own server
+(OPENAI_API_KEY is for OpenAI alone). For good: memos config set model SPEC."""
 
 WAKE_REASON = "The user lets you speak now."
 

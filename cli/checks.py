@@ -11,10 +11,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from memos.cli.session import is_fresh, open_home
+from memos.cli.session import is_fresh
 from memos.errors import MemosError
 
 if TYPE_CHECKING:
@@ -81,14 +80,21 @@ def _embedder(_configuration: Configuration) -> Finding:
     return Finding("embedder", "ok", f"{embedder.name}, {embedder.dim} dimensions, built in")
 
 
+PROBE_BYTES = 4 << 20
+"""A disk that cannot take this much is as good as full: a write-ahead log may grow as large."""
+
+
 def _home(configuration: Configuration) -> Finding:
     home = configuration.paths.home
     place = next(folder for folder in (home, *home.parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
     except OSError as error:
-        return Finding("home", "failed", f"{home} cannot be written ({error.strerror})", "set MEMOS_HOME")
+        return Finding(
+            "home", "failed", f"{home} cannot be written ({error.strerror})", "free space, or set MEMOS_HOME"
+        )
     return Finding("home", "ok", f"{home}{' (not created yet)' if is_fresh(configuration) else ''}")
 
 
@@ -121,42 +127,6 @@ def _key(configuration: Configuration) -> Finding:
     return Finding("key", "failed" if needed else "missing", "OPENAI_API_KEY is not set; only OpenAI itself needs it")
 
 
-def _llama_cpp(_configuration: Configuration) -> Finding:
-    if find_spec("llama_cpp") is not None:
-        return Finding("llama-cpp-python", "ok", "installed")
-    detail = "not installed; only gguf: models in process need it"
-    return Finding("llama-cpp-python", "missing", detail, f"{sys.executable} -m pip install llama-cpp-python")
-
-
-def _memory(configuration: Configuration) -> Finding:
-    if is_fresh(configuration):
-        return Finding("memory", "ok", "nothing stored yet")
-    with open_home(configuration) as home:
-        agents, documents = home.agents.list(), home.library.list()
-    figures = {
-        "agents": len(agents),
-        "messages": sum(info.messages for info in agents),
-        "passages": sum(info.passages for info in agents) + sum(document.passages for document in documents),
-        "documents": len(documents),
-    }
-    return Finding("memory", "ok", ", ".join(f"{count:,} {what}" for what, count in figures.items()), figures=figures)
-
-
-def _index(configuration: Configuration) -> Finding:
-    if is_fresh(configuration):
-        return Finding("index", "ok", "empty")
-    from memos.storage import pending
-
-    with open_home(configuration) as home, home.database.read() as connection:
-        state = pending.state(connection)
-        total, waiting = pending.count_all(connection), pending.count(connection, state)
-        foreign = bool(state.embedder) and state.embedder != home.embedder().name
-    if foreign:
-        return Finding("index", "ok", f"made by {state.embedder}; the next search makes it anew")
-    detail = f"{total - waiting:,} of {total:,} passages applied; searches include the rest"
-    return Finding("index", "ok", detail, figures={"passages": total, "waiting": waiting})
-
-
 CHECKS: dict[str, Callable[[Configuration], Finding]] = {
     "python": _python,
     "sqlite": _sqlite,
@@ -166,7 +136,6 @@ CHECKS: dict[str, Callable[[Configuration], Finding]] = {
     "settings": _settings,
     "model": _model,
     "key": _key,
-    "llama-cpp-python": _llama_cpp,
     "memory": _memory,
     "index": _index,
 }

@@ -20,7 +20,7 @@ from memos.errors import MemosError
 EXIT_PIPE_CLOSED = 141
 """128 + SIGPIPE: what a shell reports of any program whose reader has gone away."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
@@ -28,6 +28,9 @@ def prepare_streams() -> None:
 
     What UTF-8 cannot hold (half a surrogate pair) is written as the escape that JSON has for it.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the process's life
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "strict")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors, newline="\n" if stream is not sys.stdin else None)

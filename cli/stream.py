@@ -48,6 +48,8 @@ def conclude(turn: Turn) -> int:
     """What to exit with: 0 only when the agent came to its own end, else stderr says why it did not."""
     match turn.stopped_by:
         case "yield":
+            if not turn.reply:
+                output.note("The agent said nothing. A model that answers in plain text wants --loop native.")
             return 0
         case "error":
             output.note_error(turn.error or "the model's provider failed.")

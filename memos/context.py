@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from memos.errors import SettingsError
 from memos.events import ContextUsage
-from memos.messages import Message, ToolSchema
+from memos.messages import CORE_EDITS, Message, ToolSchema
 from memos.ports import Backend, Clock, Page, RecallStore, StateStore
 from memos.records import Block, PastStep, Window
 from memos.tokens import estimate_tokens, head_within
@@ -196,7 +196,8 @@ class MainContext:
     def message_page(self, message: Message) -> Page:
         """A message of the log as a page; an oversized one shows its head and how to read on."""
         self._sharing.update((call.id, len(message.calls)) for call in message.calls)
-        sharing = self._sharing.get(message.call_id or "", 1)
+        # An edit must be seen whole; a block's own limit bounds it.
+        sharing = 1 if message.name in CORE_EDITS else self._sharing.get(message.call_id or "", 1)
         limit = max(MIN_RESULT_TOKENS, self.budget.spool_tokens // sharing)
         # Always by the same counter: a message must not change its rendering when counts get sharper.
         if self._backend.count_tokens(_text_of(message)) + MESSAGE_OVERHEAD_TOKENS <= limit:

@@ -95,13 +95,15 @@ class BlockHandle:
     def restore(self, version: int) -> None:
         """Make an earlier version the newest. Raises `UsageError` for one that does not exist."""
         value = _version(self.history(), version).value
-        self._edit(lambda _block: value, cause=f"restore of version {version}")
+        self._edit(
+            lambda block: _within_limit(block, value, self.memory.count_tokens), cause=f"restore of version {version}"
+        )
 
     def _edit(self, change: Callable[[Block], str], cause: str | None = None) -> None:
         try:
             self.memory.edit(self.label, change, cause=cause or self.memory.cause, announced=True)
         except Refusal as refusal:
-            raise UsageError(f"Block {self.label!r}: {refusal}") from None
+            raise UsageError(f"{self.label}: {refusal}") from None
 
 
 class CoreMemory:
@@ -158,7 +160,7 @@ class CoreMemory:
         try:
             _within_limit(block, value, self.count_tokens)
         except Refusal as refusal:
-            raise UsageError(f"Block {label!r}: {refusal}") from None
+            raise UsageError(f"{label}: {refusal}") from None
         with self._state.transaction():
             if label in list(self):
                 raise UsageError(f"There is a block {label!r} already.")
@@ -241,7 +243,7 @@ def _within_limit(block: Block, value: str, count_tokens: CountTokens) -> str:
     if size > block.limit_tokens:
         raise Refusal(
             f"block {block.label!r} holds at most {block.limit_tokens} tokens and this would make {size}; "
-            "condense the block with core_memory_replace, or store the detail with archival_memory_insert."
+            "condense it, or store the detail in archival memory."
         )
     return value
 

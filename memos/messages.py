@@ -41,6 +41,10 @@ SEND_MESSAGE = "send_message"
 """The one function through which a model reaches the user in heartbeat mode."""
 
 
+CORE_EDITS = frozenset({"core_memory_append", "core_memory_replace"})
+"""Functions whose results show a block anew: until the prompt's head does, nothing else shows the edit."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A function call exactly as the model wrote it."""

@@ -168,7 +168,7 @@ def load(flags: dict[str, object] | None = None, *, home: Path | str | None = No
         ("user settings", str(paths.config), read_file(paths.config)),
         ("project file", PROJECT_FILE, _read_project_file(paths)),
         ("environment", "the environment", _read_environment()),
-        ("flag", "the command line", {k: v for k, v in (flags or {}).items() if v is not None}),
+        ("flag", "the options given", {k: v for k, v in (flags or {}).items() if v is not None}),
     ]
     for origin, where, values in layers:
         check(values, where)

@@ -94,7 +94,10 @@ def _terms(text: str) -> Iterator[tuple[str, str]]:
         if match["run"]:
             yield from ((pair, f'"{pair}"' + " *" * (len(pair) == 1)) for pair in _pairs(match["run"], closed=False))
             continue
-        word = match.group()[:MAX_WORD_CHARS]
+        word = match.group()
+        if len(word) > MAX_WORD_CHARS:  # stored whole, so its head finds it as a prefix only
+            yield word.lower(), f'"{word[:MAX_WORD_CHARS]}" *'
+            continue
         whole = [word] if any(map(str.isalnum, word)) else []
         parts = re.findall(r"[^_]+", word) if "_" in word else []
         if _CAMEL.fullmatch(word):

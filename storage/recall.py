@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     _Row = sa.Row[*tuple[Any, ...]]
 
 _M = schema.messages.c
+_SPANS = schema.timeline_spans.c
 _FTS = sa.table("messages_fts", sa.column("rowid", sa.Integer), sa.column("rank", sa.Float))
 _FIRST, _LAST = sa.bindparam("first", type_=sa.Integer), sa.bindparam("last", type_=sa.Integer)
 _LIMIT, _OFFSET = sa.bindparam("limit", type_=sa.Integer), sa.bindparam("offset", type_=sa.Integer)
@@ -57,6 +58,23 @@ _SEARCH = (
     sa.select(_FTS.c.rank, *_COLUMNS).where(_FOUND).order_by(_FTS.c.rank, _M.id.desc()).limit(_LIMIT).offset(_OFFSET)
 )
 _SEARCH_TOTAL = sa.select(sa.func.count()).select_from(_FTS, schema.messages).where(_FOUND)
+
+# The log of an agent that never forked is all its own, so nothing but the full text need be asked. What every
+# message holds would else be looked up once for each of them.
+_WHOLE_LOG = sa.select(sa.func.count()).where(
+    _SPANS.timeline_id == sa.bindparam("timeline", type_=sa.Integer),
+    sa.or_(_SPANS.source_id != _SPANS.timeline_id, _SPANS.lo > 0, _SPANS.hi.is_not(None)),
+)
+_MATCHED = sa.text("messages_fts MATCH :match")
+_SEARCH_WHOLE_TOTAL = sa.select(sa.func.count()).select_from(_FTS).where(_MATCHED)
+_SEARCH_WHOLE = (
+    sa.select(_FTS.c.rowid, _FTS.c.rank)
+    .where(_MATCHED)
+    .order_by(_FTS.c.rank, _FTS.c.rowid.desc())
+    .limit(_LIMIT)
+    .offset(_OFFSET)
+)
+_BY_SEQ = sa.select(_M.seq, *_COLUMNS).where(_M.seq.in_(sa.bindparam("seqs", expanding=True)))
 
 # A reply that only called tools says nothing; whether it did stands in the calls, so Python decides.
 _SPOKEN_BETWEEN = (
@@ -125,6 +143,8 @@ class SqliteRecall:
             return HitPage(total=0, hits=(), offset=offset)
         values = self._whose | _bounds(start, end) | {"match": match}
         with self._scope.database.read() as connection:
+            if start is None and end is None and not connection.execute(_WHOLE_LOG, self._whose).scalar_one():
+                return _search_whole(connection, {"match": match, "limit": limit, "offset": offset})
             total = connection.execute(_SEARCH_TOTAL, values).scalar_one()
             rows = connection.execute(_SEARCH, values | {"limit": limit, "offset": offset}).all() if total else ()
         return HitPage(total=total, hits=tuple(_hit(_message(row), -row.rank) for row in rows), offset=offset)
@@ -135,6 +155,15 @@ class SqliteRecall:
             rows = connection.execute(_SPOKEN_BETWEEN, self._whose | _bounds(start, end)).all()
         hits = [_hit(message, 0.0) for row in rows if (message := _message(row)).spoken]
         return HitPage(total=len(hits), hits=tuple(hits[offset : offset + limit]), offset=offset)
+
+
+def _search_whole(connection: sa.Connection, values: dict[str, object]) -> HitPage:
+    """A page of the matches in the whole log of an agent."""
+    total = connection.execute(_SEARCH_WHOLE_TOTAL, values).scalar_one()
+    ranked = connection.execute(_SEARCH_WHOLE, values).all() if total else ()
+    rows = {row.seq: row for row in connection.execute(_BY_SEQ, {"seqs": [row.rowid for row in ranked]})}
+    hits = tuple(_hit(_message(rows[row.rowid]), -row.rank) for row in ranked)
+    return HitPage(total=total, hits=hits, offset=int(str(values["offset"])))
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> dict[str, int]:
