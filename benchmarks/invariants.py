@@ -36,6 +36,7 @@ def live(seed: int, folder: Path, steps: int, figures: Counter[str]) -> str | No
         world = World(folder / "home", setting, chance)
         while world.steps < steps:
             world.act()
+        world.look_back()
         world.close()
         wrong = None
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for

@@ -3,7 +3,7 @@
     python benchmarks/needle.py [--messages 10000] [--window 2048] [--seed 0]
 
 Everything is said in real turns on real stores, among sentences of the same kind and words. The model is a rule: it
-searches the conversation for the words of a question and answers with the first hit that it is then shown. The
+searches the conversation for the words of a question and answers with the first hit that is no question. The
 question is asked once more after the home was opened anew. Exits 1 when the fact does not reach the prompt, or was
 in the prompt all along (then nothing was shown).
 """
@@ -32,6 +32,8 @@ THINGS = ("key", "map", "letter", "coin", "lens", "ring", "tooth", "seal")
 COLOURS = ("red", "green", "grey", "white", "black", "brown", "yellow")
 PLACES = ("under the stairs", "in the clock", "behind the stove", "in the blue jar", "at my sister's", "in the attic")
 FACT = "I hid the silver astrolabe in the hollow oak at Brenzone, 17 steps from the chapel."
+PAGES = 3
+"""How far the model looks. Asked again, the question itself is what its words find first."""
 QUESTION = "Where did I hide the silver astrolabe?"
 
 
@@ -42,11 +44,13 @@ def answer(request: Request) -> Iterator[Delta | Reply]:
     if not queue[asked].text.endswith("?"):
         return saying("Noted.")
     results = [message.text for message in queue[asked:] if message.kind == "result" and message.name != "send_message"]
-    if not results:
-        return calling(call("conversation_search", query=queue[asked].text, request_heartbeat=True))
-    hits = [json.loads(line) for line in results[-1].splitlines() if line.startswith("{")]
+    hits = [json.loads(line) for result in results[-1:] for line in result.splitlines() if line.startswith("{")]
     told = [hit["text"] for hit in hits if hit.get("from") != "assistant" and not hit["text"].endswith("?")]
-    return saying(told[0] if told else "I do not know.")
+    if told:
+        return saying(told[0])
+    if len(results) == PAGES:
+        return saying("I do not know.")
+    return calling(call("conversation_search", query=queue[asked].text, page=len(results) + 1, request_heartbeat=True))
 
 
 def talk(agent: Agent, messages: int, chance: Random) -> None:
@@ -54,7 +58,9 @@ def talk(agent: Agent, messages: int, chance: Random) -> None:
     agent.send(FACT)
     while agent.recall.count() < messages:
         hidden = f"the {chance.choice(COLOURS)} {chance.choice(THINGS)} {chance.choice(PLACES)}"
-        agent.send(f"I hid {hidden}, {chance.randrange(2, 90)} steps from the {chance.choice(('gate', 'well', 'barn'))}.")
+        agent.send(
+            f"I hid {hidden}, {chance.randrange(2, 90)} steps from the {chance.choice(('gate', 'well', 'barn'))}."
+        )
 
 
 def ask(agent: Agent, model: Model) -> list[str]:
@@ -69,8 +75,7 @@ def ask(agent: Agent, model: Model) -> list[str]:
         problems.append("the fact did not reach the prompt")
     if turn.reply != FACT:
         problems.append(f"the answer was {turn.reply!r}")
-    if [run.name for run in turn.tool_calls] != ["conversation_search", "send_message"]:
-        problems.append(f"it took {[run.name for run in turn.tool_calls]}")
+    print(f"answered after {len(turn.tool_calls) - 1} searches")
     return problems
 
 
@@ -97,7 +102,7 @@ def main() -> int:
             problems += [f"opened again: {problem}" for problem in ask(agent, model)]
     print(f"{messages:,} messages, window {options.window:,}, {flushes:,} flushes")
     print(f"{time.process_time() - started:.0f} s of CPU, load {os.getloadavg()[0]:.1f}")
-    print("\n".join(problems) or "the fact of message 1 came back by one search, both times")
+    print("\n".join(problems) or "the fact of message 1 came back both times")
     return 1 if problems else 0
 
 

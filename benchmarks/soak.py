@@ -60,7 +60,9 @@ def answer(model: Model, request: Request) -> Iterator[Delta | Reply]:
     if number % 10 == 3:
         return calling(call("archival_memory_insert", content=queue[asked].text, request_heartbeat=True))
     if number % 7 == 2:
-        return calling(call("conversation_search", query=" ".join(queue[asked].text.split()[2:5]), request_heartbeat=True))
+        return calling(
+            call("conversation_search", query=" ".join(queue[asked].text.split()[2:5]), request_heartbeat=True)
+        )
     if number % 5 == 1:
         edit = {"old_content": f"Last seen: {number - 5}.", "new_content": f"Last seen: {number}."}
         return calling(call("core_memory_replace", label="human", **edit, request_heartbeat=True))
@@ -97,7 +99,7 @@ def resident_mb() -> float:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def disk_mb(folder: Path) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from memos.cli.session import is_fresh
+from memos.cli.session import is_fresh, open_home
 from memos.errors import MemosError
 
 if TYPE_CHECKING:
@@ -125,6 +125,35 @@ def _key(configuration: Configuration) -> Finding:
     model = configuration.settings.model
     needed = model.startswith("openai:") and "@" not in model
     return Finding("key", "failed" if needed else "missing", "OPENAI_API_KEY is not set; only OpenAI itself needs it")
+
+
+def _memory(configuration: Configuration) -> Finding:
+    if is_fresh(configuration):
+        return Finding("memory", "ok", "nothing stored yet")
+    with open_home(configuration) as home:
+        agents, documents = home.agents.list(), home.library.list()
+    figures = {
+        "agents": len(agents),
+        "messages": sum(info.messages for info in agents),
+        "passages": sum(info.passages for info in agents) + sum(document.passages for document in documents),
+        "documents": len(documents),
+    }
+    return Finding("memory", "ok", ", ".join(f"{count:,} {what}" for what, count in figures.items()), figures=figures)
+
+
+def _index(configuration: Configuration) -> Finding:
+    if is_fresh(configuration):
+        return Finding("index", "ok", "empty")
+    from memos.storage import pending
+
+    with open_home(configuration) as home, home.database.read() as connection:
+        state = pending.state(connection)
+        total, waiting = pending.count_all(connection), pending.count(connection, state)
+        foreign = bool(state.embedder) and state.embedder != home.embedder().name
+    if foreign:
+        return Finding("index", "ok", f"made by {state.embedder}; the next search makes it anew")
+    detail = f"{total - waiting:,} of {total:,} passages applied; searches include the rest"
+    return Finding("index", "ok", detail, figures={"passages": total, "waiting": waiting})
 
 
 CHECKS: dict[str, Callable[[Configuration], Finding]] = {

@@ -91,12 +91,12 @@ def require_openable(home: Home, *agents: str) -> None:
 
     Raises `SettingsError`. Inside a transaction, what was changed before the call is undone with it.
     """
-    from memos.build import assemble, make_backend
+    from memos.build import assemble, make_backend, wake
 
     backend = make_backend(home.settings)
     try:
         for name in agents:
-            assemble(home, home.memory(name), backend, ())
+            assemble(home, wake(home, name, backend, create=False), backend, ())
     finally:
         backend.close()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from memos import settings
 from memos.accept import alert, from_elsewhere, paged_in
-from memos.build import Home, Memory, Parts, assemble, make_backend
+from memos.build import Home, Memory, Parts, assemble, make_backend, wake
 from memos.core_memory import CoreMemory
 from memos.documents.ingest import IngestReport, Progress, ingest
 from memos.errors import AgentBusy, UsageError
@@ -98,9 +98,8 @@ class Agent:
         chosen = backend if backend is not None else make_backend(configuration.settings)
         opened = Home(configuration, embedder=embedder)
         try:
-            if create and opened.agents.get(name) is None:
-                opened.agents.create(name, timezone=configuration.settings.timezone)
-            return cls(opened, assemble(opened, opened.memory(name), chosen, tools), tools)
+            memory = wake(opened, name, chosen, create=create)
+            return cls(opened, assemble(opened, memory, chosen, tools), tools)
         except BaseException:
             opened.close()
             raise

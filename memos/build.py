@@ -149,6 +149,18 @@ class Parts:
     core: CoreMemory
 
 
+def wake(home: Home, name: str, backend: Backend, *, create: bool = True) -> Memory:
+    """The stores of an agent that is to run; a new one is made with its first blocks, all at once.
+
+    Raises `AgentNotFound` when it does not exist and is not to be created.
+    """
+    info = home.agents.get(name) if create else home.agents.find(name)
+    if info is None or not home.memory(name).state.blocks():
+        blocks = _first_blocks(home, backend)
+        home.agents.find_or_create(name, timezone=home.settings.timezone, first_blocks=blocks)
+    return home.memory(name)
+
+
 def assemble(
     home: Home,
     memory: Memory,
@@ -163,7 +175,6 @@ def assemble(
     """
     settings = home.settings
     budget = _budget(settings, backend)
-    _ensure_blocks(home, memory, backend, budget)
 
     toolbox, context = _outfit(settings, memory, backend, budget, functions, task)
 
@@ -267,17 +278,16 @@ def _budget(settings: Settings, backend: Backend) -> Budget:
     return choose_budget(min(known, default=DEFAULT_CONTEXT_TOKENS), settings.output_reserve_tokens)
 
 
-def _ensure_blocks(home: Home, memory: Memory, backend: Backend, budget: Budget) -> None:
-    """A new agent starts with the blocks persona and human."""
-    if memory.state.blocks():
-        return
-    limit = int(budget.limit_tokens * BLOCK_FRACTION)
-    paths = home.configuration.paths
-    persona = _first_text(paths.personas, home.settings.persona, prompts.load("persona"), limit, backend)
-    human = _first_text(paths.humans, home.settings.human, "", limit, backend)
-    with memory.state.transaction():
-        memory.state.add_block(Block("persona", persona, limit, "Who you are."), "created")
-        memory.state.add_block(Block("human", human, limit, "What you know of the user."), "created")
+def _first_blocks(home: Home, backend: Backend) -> tuple[Block, ...]:
+    """What a new agent starts with: who it is, and what it knows of its user."""
+    settings, paths = home.settings, home.configuration.paths
+    limit = int(_budget(settings, backend).limit_tokens * BLOCK_FRACTION)
+    persona = _first_text(paths.personas, settings.persona, prompts.load("persona"), limit, backend)
+    human = _first_text(paths.humans, settings.human, "", limit, backend)
+    return (
+        Block("persona", persona, limit, "Who you are."),
+        Block("human", human, limit, "What you know of the user."),
+    )
 
 
 def _first_text(folder: Path, name: str, default: str, limit_tokens: int, backend: Backend) -> str:

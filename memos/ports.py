@@ -157,8 +157,12 @@ class RecallStore(Protocol):
         offset: int = 0,
         start: datetime | None = None,
         end: datetime | None = None,
+        before_id: int | None = None,
     ) -> HitPage:
-        """Spoken words (events and the agent's own), best first; start inclusive, end exclusive."""
+        """Spoken words (events and the agent's own), best first; start inclusive, end exclusive.
+
+        With `before_id`, only messages older than that one.
+        """
         ...
 
     def between(self, start: datetime, end: datetime, *, limit: int, offset: int = 0) -> HitPage:
@@ -334,7 +338,7 @@ class Library(Protocol):
     """The documents of a home, whoever may read them. Stored once, however often they are ingested."""
 
     def find_file(self, file_hash: bytes) -> DocumentInfo | None:
-        """A whole document made from a file of exactly these bytes."""
+        """A whole document whose text a file of exactly these bytes holds."""
         ...
 
     def begin(self, file_hash: bytes) -> int:
@@ -351,8 +355,8 @@ class Library(Protocol):
 
     def discard(self, draft_id: int) -> None: ...
 
-    def link(self, document_id: int, source: str) -> DocumentInfo:
-        """Name this path as a source of the document (instead of what it held before)."""
+    def link(self, document_id: int, source: str, file_hash: bytes) -> DocumentInfo | None:
+        """Name this path as a source of the document (instead of what it held before); None if it is there no more."""
         ...
 
     def list(self) -> list[DocumentInfo]: ...

@@ -20,6 +20,9 @@ from memos.storage.lexical import index_words
 from memos.storage.recall import erase_words
 from memos.storage.scope import Row, Scope, from_micros, to_micros
 
+MERGED_PAGES = 500
+"""Of the full text, in one transaction: some 2 MB."""
+
 _agents = schema.agents.c
 _NAME = re.compile(r"[\w][\w .@-]{0,63}")
 
@@ -113,7 +116,10 @@ class AgentRegistry:
             connection.execute(sa.update(schema.agents).where(_agents.name == old).values(name=new))
 
     def delete(self, name: str) -> None:
-        """Erase an agent with everything only it holds. Documents stay. Raises `AgentNotFound`."""
+        """Erase an agent with everything only it holds. Documents stay. Raises `AgentNotFound`.
+
+        No word of it is left in the file, except of a scratch agent, whose words go as the full text is merged.
+        """
         info = self.find(name)
         with self._database.write() as connection:
             erase_words(connection, info.id)
@@ -130,6 +136,25 @@ class AgentRegistry:
             connection.execute(
                 sa.delete(schema.blocks).where(schema.blocks.c.id.in_(own), schema.blocks.c.id.not_in(held))
             )
+        if not info.scratch:
+            self._forget_words()
+
+    def _forget_words(self) -> None:
+        """Rewrite the full text without what was erased, in short transactions; until then it only hides it."""
+        for table in schema.FULL_TEXT_TABLES:
+            # A negative number begins a merge of everything. Source: sqlite.org/fts5.html, "The 'merge' Command".
+            merge = f"INSERT INTO {table} ({table}, rank) VALUES ('merge', -{MERGED_PAGES})"  # noqa: S608
+            merging = True
+            while merging:
+                with self._database.write() as connection:
+                    before = _total_changes(connection)
+                    connection.exec_driver_sql(merge)
+                    merging = _total_changes(connection) - before >= 2
+        self._database.empty_log()
+
+
+def _total_changes(connection: sa.Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one())
 
 
 def _erase_passage_words(connection: sa.Connection, agent_id: int) -> None:

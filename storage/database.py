@@ -23,6 +23,7 @@ from memos.storage import schema
 
 BUSY_TIMEOUT_MS = 30_000
 CREATION_WAIT_S = 1.0
+_TABLES = "SELECT count(*), total(name = 'alembic_version') FROM sqlite_master"
 _MOVE_AWAY = "move it away or set MEMOS_HOME to another folder."
 
 
@@ -87,6 +88,14 @@ class Database:
         """Whether this thread has a write transaction open, which may yet be rolled back."""
         return getattr(self._current, "connection", None) is not None
 
+    def empty_log(self, wait_s: float = 0) -> None:
+        """Move the write-ahead log into the file and give its space back, as far as that goes."""
+        try:
+            with closing(sqlite3.connect(self.path, timeout=wait_s)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            return  # the log does as well, and a failure in hand is the one to tell
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -113,20 +122,12 @@ class Database:
             yield
         except DBAPIError as error:
             failure = _translate(error, self.path)
-            self._shrink_log()
+            self.empty_log()  # a failed transaction may have filled it, and the disk
             raise failure from error
         except StorageError as error:
             if isinstance(error.__cause__, DBAPIError):  # from a part of this transaction, whose locks are free now
-                self._shrink_log()
+                self.empty_log()
             raise
-
-    def _shrink_log(self) -> None:
-        """Give back the space that a failed transaction took in the write-ahead log, as far as that goes."""
-        try:
-            with closing(sqlite3.connect(self.path, timeout=0)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error:
-            return  # the failure in hand is the one to tell
 
     def _prepare(self) -> None:
         revision = self._revision()
@@ -142,8 +143,7 @@ class Database:
     def _revision(self) -> str | None:
         """The schema's revision; None in an empty file. Raises `StorageError` for a file of another program."""
         with self.read() as connection:
-            tables = connection.exec_driver_sql("SELECT count(*), total(name = 'alembic_version') FROM sqlite_master")
-            count, versioned = tables.one()
+            count, versioned = connection.exec_driver_sql(_TABLES).one()
             if not count:
                 return None
             row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first() if versioned else None
@@ -163,9 +163,7 @@ class Database:
                 "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
             )
             connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (schema.SCHEMA_REVISION,))
-        # Into the file itself: from now on an empty one is one that was damaged.
-        with closing(self._engine.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA wal_checkpoint(FULL)")
+        self.empty_log(wait_s=1)  # into the file itself, so that one without a table has lost its content
 
     def _used_before(self) -> bool:
         """Whether what lies beside the file belonged to an earlier content of it."""
@@ -185,7 +183,7 @@ class Database:
 
 def _is_open(connection: sa.Connection) -> bool:
     """Whether SQLite still has the transaction open: some failures end it."""
-    raw = connection.connection.dbapi_connection
+    raw: object = connection.connection.dbapi_connection
     return isinstance(raw, sqlite3.Connection) and raw.in_transaction
 
 
@@ -193,11 +191,14 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        "secure_delete = ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    count, versioned = connection.execute(_TABLES).fetchone()
+    if versioned or not count:  # another program's file keeps its mode
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -24,7 +24,6 @@ MAX_FRAGMENTS = 64
 OLD_VERSIONS_KEPT = timedelta(hours=1)
 """Longer than any search that may still read one."""
 CACHE_BYTES = 32 << 20
-TABLE = "passages"
 
 
 class Damaged(Exception):
@@ -53,16 +52,33 @@ class VectorTable:
 
     @classmethod
     @_translated
-    def open(cls, folder: Path) -> VectorTable:
+    def open(cls, folder: Path, name: str, version: int) -> VectorTable:
+        """A table as it was at a version; read-only until `go_back_here`."""
         if not folder.exists():  # or LanceDB would make it
             raise FileNotFoundError(folder)
-        return cls(_connect(folder).open_table(TABLE))
+        table = _connect(folder).open_table(name)
+        table.checkout(version)
+        return cls(table)
 
     @classmethod
     @_translated
-    def create(cls, folder: Path, dim: int) -> VectorTable:
-        """Open it, made empty where it does not exist."""
-        return cls(_connect(folder).create_table(TABLE, schema=_schema(dim), exist_ok=True))
+    def create(cls, folder: Path, name: str, dim: int) -> VectorTable:
+        """A new, empty table."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(_connect(folder).create_table(name, schema=_schema(dim)))
+
+    @property
+    @_translated
+    def version(self) -> int:
+        return int(self._table.version)
+
+    @_translated
+    def go_back_here(self) -> None:
+        """Undo what was written after the version that was opened, and go on from it."""
+        version = self.version
+        self._table.checkout_latest()
+        if self.version != version:
+            self._table.restore(version)
 
     @_translated
     def add(self, seqs: Sequence[int], owners: Sequence[str], vectors: NDArray[np.float32]) -> None:
@@ -84,10 +100,6 @@ class VectorTable:
     @_translated
     def count(self) -> int:
         return int(self._table.count_rows())
-
-    @_translated
-    def seqs(self) -> set[int]:
-        return set(self._table.search().select(["seq"]).to_arrow()["seq"].to_pylist())
 
     @_translated
     def nearest(self, vector: NDArray[np.float32], owners: Sequence[str], limit: int) -> dict[int, float]:
@@ -122,9 +134,11 @@ class VectorTable:
 
 @_translated
 def drop(folder: Path) -> None:
-    """Remove the table and whatever else is in the folder."""
-    if folder.exists():
+    """Remove the tables and whatever else is in the folder, or in its place."""
+    if folder.is_dir():
         shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
 
 
 def _schema(dim: int) -> Any:  # noqa: ANN401

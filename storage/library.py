@@ -30,6 +30,10 @@ ID_CHARS = 16
 _D = schema.documents.c
 _S = schema.sources.c
 _P = schema.passages.c
+_HASH = sa.bindparam("hash", type_=sa.LargeBinary)
+_BY_FILE = sa.select(sa.func.min(_D.id)).where(
+    _D.whole, sa.or_(_D.file_hash == _HASH, _D.id.in_(sa.select(_S.document_id).where(_S.file_hash == _HASH)))
+)
 _INSERT_WORDS = "INSERT INTO passages_fts (rowid, owner, words) VALUES (?, ?, ?)"
 _ERASE_WORDS = "INSERT INTO passages_fts (passages_fts, rowid, owner, words) VALUES ('delete', ?, ?, ?)"
 
@@ -43,10 +47,9 @@ class SqliteLibrary:
         self._index = index
 
     def find_file(self, file_hash: bytes) -> DocumentInfo | None:
-        """A whole document made from a file of exactly these bytes."""
-        query = sa.select(_D.id).where(_D.file_hash == file_hash, _D.whole).order_by(_D.id).limit(1)
+        """A whole document whose text a file of exactly these bytes holds."""
         with self._database.read() as connection:
-            document_id = connection.scalar(query)
+            document_id = connection.scalar(_BY_FILE, {"hash": file_hash})
             return catalogue.info(connection, document_id) if document_id is not None else None
 
     def begin(self, file_hash: bytes) -> int:
@@ -73,13 +76,13 @@ class SqliteLibrary:
     def finish(self, draft_id: int, content_hash: bytes, source: str, *, pages: int | None, lines: int) -> DocumentInfo:
         """Make the draft whole and searchable; a document of the same text is kept in its stead."""
         with self._database.write() as connection:
-            existing = connection.scalar(sa.select(_D.id).where(_D.content_hash == content_hash))
+            existing = connection.scalar(sa.select(_D.id).where(_D.content_hash == content_hash, _D.whole))
+            values = {"whole": True, "content_hash": content_hash, "pages": pages, "lines": lines}
+            _, file_hash = self._update_draft(connection, draft_id, values if existing is None else {})
             if existing is None:
-                values = {"whole": True, "content_hash": content_hash, "pages": pages, "lines": lines}
-                self._update_draft(connection, draft_id, values)
                 _log(connection, "add", draft_id)
             document_id = draft_id if existing is None else existing
-            orphan = self._link(connection, document_id, source)
+            orphan = self._link(connection, document_id, source, file_hash)
             info = catalogue.info(connection, document_id, source)
         if existing is not None:
             self._erase(draft_id)
@@ -90,10 +93,12 @@ class SqliteLibrary:
     def discard(self, draft_id: int) -> None:
         self._erase(draft_id)
 
-    def link(self, document_id: int, source: str) -> DocumentInfo:
-        """Name this path as a source of the document (instead of what it held before)."""
+    def link(self, document_id: int, source: str, file_hash: bytes) -> DocumentInfo | None:
+        """Name this path as a source of the document (instead of what it held before); None if it is there no more."""
         with self._database.write() as connection:
-            orphan = self._link(connection, document_id, source)
+            if not connection.scalar(sa.select(sa.exists().where(_D.id == document_id, _D.whole))):
+                return None
+            orphan = self._link(connection, document_id, source, file_hash)
             info = catalogue.info(connection, document_id, source)
         if orphan is not None:
             self._erase(orphan)
@@ -169,16 +174,17 @@ class SqliteLibrary:
             raise StorageError("loading a document was interrupted for too long and cleared away; start it again.")
         return row.passages, row.file_hash
 
-    def _link(self, connection: sa.Connection, document_id: int, source: str) -> int | None:
+    def _link(self, connection: sa.Connection, document_id: int, source: str, file_hash: bytes) -> int | None:
         """Returns the document that this leaves without a source; it is a draft now."""
         found = connection.execute(sa.select(_S.id, _S.document_id).where(_S.path == source)).one_or_none()
+        values = {"document_id": document_id, "file_hash": file_hash}
         if found is None:
-            values = {"path": source, "document_id": document_id, "created_at": self._now()}
-            connection.execute(sa.insert(schema.sources), values)
+            created = {"path": source, "created_at": self._now()}
+            connection.execute(sa.insert(schema.sources), values | created)
             return None
+        connection.execute(sa.update(schema.sources).where(_S.id == found.id).values(values))
         if found.document_id == document_id:
             return None
-        connection.execute(sa.update(schema.sources).where(_S.id == found.id).values(document_id=document_id))
         return found.document_id if _retire_orphan(connection, found.document_id) else None
 
     def _erase(self, draft_id: int) -> None:

@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 from memos.errors import AgentBusy, StorageError
 
+COMMANDS = frozenset({"agents", "ask", "chat", "log", "memory", "send"})
+"""Those of the command line that may hold a lock, as others are told."""
+
 
 class TurnLock:
     """Held while a process takes an agent's turn."""
@@ -27,8 +30,8 @@ class TurnLock:
     def held(self) -> Generator[None, None, None]:
         """Raises `AgentBusy`, naming the holder, when another process keeps it for longer than the wait."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._path, timeout=self._wait_s, thread_local=False)
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(self._path, timeout=self._wait_s, mode=0o600, thread_local=False)
             lock.acquire()
         except Timeout:
             raise AgentBusy(
@@ -45,10 +48,12 @@ class TurnLock:
             lock.release()
 
     def _sign(self) -> None:
-        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+        # No more of the command line: what stands there may be a secret.
+        command = " ".join([Path(sys.argv[0]).name, *(word for word in sys.argv[1:2] if word in COMMANDS)])
         holder = json.dumps({"pid": os.getpid(), "command": command[:60]})
         try:
-            if not self._holder.exists() or self._holder.read_text(encoding="utf-8") != holder:
+            self._holder.touch(mode=0o600)
+            if self._holder.read_text(encoding="utf-8") != holder:
                 self._holder.write_text(holder, encoding="utf-8")
         except OSError as error:
             raise StorageError(f"{self._holder}: cannot be written ({error.strerror}).") from None

@@ -32,7 +32,7 @@ def upgrade(engine: sa.Engine, path: Path) -> None:
             raise StorageError(
                 f"{path}: was written by a newer memos (schema {revision}); update memos-agent to open it."
             )
-        _copy(path, path.with_name(f"{path.name}.before-{schema.SCHEMA_REVISION}"))
+        copy(path, path.with_name(f"{path.name}.before-{schema.SCHEMA_REVISION}"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -45,9 +45,10 @@ def configuration() -> Config:
     return config
 
 
-def _copy(source: Path, target: Path) -> None:
-    """A consistent copy, whatever the write-ahead log holds."""
+def copy(source: Path, target: Path) -> None:
+    """A consistent copy, whatever the write-ahead log holds, and as private."""
     try:
+        target.touch(mode=0o600)
         with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
             old.backup(new)
     except (OSError, sqlite3.Error) as error:

@@ -17,12 +17,15 @@ STATE_NAME = "vectors"
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """How far the index has come, and whose vectors it holds."""
+    """How far the index has come, whose vectors it holds, and which table of which version it is."""
 
     embedder: str
     """Empty while the index is being made anew."""
     applied_seq: int
     """Everything of the log up to here is in the index."""
+    table_name: str = ""
+    table_version: int = 0
+    """What was written to the table after it does not count: its writer died, or the home is an older copy."""
 
 
 NOTHING = IndexState("", 0)
@@ -54,8 +57,11 @@ _DOCUMENTS_ADDED = """
     FROM index_log l JOIN passages p ON p.document_id = l.item_id
     WHERE l.seq > :applied AND l.operation = 'add' AND l.item = 'document'
 """
-_STATE = sa.text("SELECT embedder, applied_seq FROM index_state WHERE name = :name")
-_SAVE = sa.text("INSERT OR REPLACE INTO index_state (name, embedder, applied_seq) VALUES (:name, :embedder, :applied)")
+_STATE = sa.text("SELECT embedder, applied_seq, table_name, table_version FROM index_state WHERE name = :name")
+_SAVE = sa.text(
+    "INSERT OR REPLACE INTO index_state (name, embedder, applied_seq, table_name, table_version) "
+    "VALUES (:name, :embedder, :applied, :table, :version)"
+)
 _LAST_SEQ = sa.text("SELECT coalesce(max(seq), 0) FROM index_log")
 _COUNT_ALL = sa.text("""
     SELECT (SELECT count(*) FROM passages WHERE agent_id IS NOT NULL)
@@ -77,9 +83,11 @@ _TAIL_BATCH = sa.text(
     f"UNION ALL SELECT {_COLUMNS} {_DOCUMENTS_ADDED} AND l.seq <= :upto AND p.seq > :after "
     "ORDER BY p.seq LIMIT :limit"
 )
+_ADDED_LATER = "SELECT item_id FROM index_log WHERE seq > :upto AND operation = 'add' AND item ="
 _ALL = sa.text(
     f"SELECT {_COLUMNS} FROM passages p LEFT JOIN documents d ON d.id = p.document_id "  # noqa: S608
-    "WHERE p.seq > :after AND (p.agent_id IS NOT NULL OR d.whole) ORDER BY p.seq LIMIT :limit"
+    f"WHERE p.seq > :after AND (p.agent_id IS NOT NULL AND p.seq NOT IN ({_ADDED_LATER} 'passage') "
+    f"OR d.whole AND d.id NOT IN ({_ADDED_LATER} 'document')) ORDER BY p.seq LIMIT :limit"
 )
 _OWNED = sa.text(
     f"SELECT {_COLUMNS} FROM passages p WHERE ({_OF_AGENTS} OR {_OF_DOCUMENTS}) "  # noqa: S608
@@ -93,11 +101,12 @@ _ANY_INDEXED = sa.text(
 
 def state(connection: sa.Connection) -> IndexState:
     row = connection.execute(_STATE, {"name": STATE_NAME}).one_or_none()
-    return IndexState(row.embedder, row.applied_seq) if row is not None else NOTHING
+    return IndexState(*row) if row is not None else NOTHING
 
 
 def save(connection: sa.Connection, new: IndexState) -> None:
-    connection.execute(_SAVE, {"name": STATE_NAME, "embedder": new.embedder, "applied": new.applied_seq})
+    values = {"embedder": new.embedder, "applied": new.applied_seq}
+    connection.execute(_SAVE, {"name": STATE_NAME, **values, "table": new.table_name, "version": new.table_version})
 
 
 def last_seq(connection: sa.Connection) -> int:
@@ -135,9 +144,9 @@ def tail_batch(connection: sa.Connection, since: IndexState, upto: int, after: i
     return _rows(connection, _TAIL_BATCH, values)
 
 
-def everything(connection: sa.Connection, after: int, limit: int) -> list[Row]:
-    """Passages that belong in an index, by seq, from the one after `after`."""
-    return _rows(connection, _ALL, {"after": after, "limit": limit})
+def everything(connection: sa.Connection, upto: int, after: int, limit: int) -> list[Row]:
+    """Passages that belong in an index of the log up to `upto`, by seq, from the one after `after`."""
+    return _rows(connection, _ALL, {"upto": upto, "after": after, "limit": limit})
 
 
 def owned(connection: sa.Connection, owners: Sequence[str], after: int, limit: int) -> list[Row]:

@@ -28,6 +28,7 @@ _FIRST, _LAST = sa.bindparam("first", type_=sa.Integer), sa.bindparam("last", ty
 _LIMIT, _OFFSET = sa.bindparam("limit", type_=sa.Integer), sa.bindparam("offset", type_=sa.Integer)
 _START, _END = sa.bindparam("start", type_=sa.BigInteger), sa.bindparam("end", type_=sa.BigInteger)
 _AGENT = sa.bindparam("agent", type_=sa.Integer)
+_BEFORE_SEQ = sa.bindparam("before_seq", type_=sa.Integer)
 _UNLIMITED = -1
 _FOREVER = 2**62
 
@@ -53,6 +54,7 @@ _FOUND = sa.and_(
     _VISIBLE,
     _M.created_at >= _START,
     _M.created_at < _END,
+    _FTS.c.rowid < _BEFORE_SEQ,
 )
 _SEARCH = (
     sa.select(_FTS.c.rank, *_COLUMNS).where(_FOUND).order_by(_FTS.c.rank, _M.id.desc()).limit(_LIMIT).offset(_OFFSET)
@@ -65,7 +67,7 @@ _WHOLE_LOG = sa.select(sa.func.count()).where(
     _SPANS.timeline_id == sa.bindparam("timeline", type_=sa.Integer),
     sa.or_(_SPANS.source_id != _SPANS.timeline_id, _SPANS.lo > 0, _SPANS.hi.is_not(None)),
 )
-_MATCHED = sa.text("messages_fts MATCH :match")
+_MATCHED = sa.and_(sa.text("messages_fts MATCH :match"), _FTS.c.rowid < _BEFORE_SEQ)
 _SEARCH_WHOLE_TOTAL = sa.select(sa.func.count()).select_from(_FTS).where(_MATCHED)
 _SEARCH_WHOLE = (
     sa.select(_FTS.c.rowid, _FTS.c.rank)
@@ -136,18 +138,27 @@ class SqliteRecall:
         offset: int = 0,
         start: datetime | None = None,
         end: datetime | None = None,
+        before_id: int | None = None,
     ) -> HitPage:
         """Spoken words with any word of the query, best first, then newest; start inclusive, end exclusive."""
         match = lexical.match_query(query, [self._owner])
         if match is None:
             return HitPage(total=0, hits=(), offset=offset)
-        values = self._whose | _bounds(start, end) | {"match": match}
         with self._scope.database.read() as connection:
+            before = {"before_seq": self._seq(connection, before_id)}
+            values = self._whose | _bounds(start, end) | {"match": match} | before
             if start is None and end is None and not connection.execute(_WHOLE_LOG, self._whose).scalar_one():
-                return _search_whole(connection, {"match": match, "limit": limit, "offset": offset})
+                return _search_whole(connection, {"match": match, "limit": limit, "offset": offset} | before)
             total = connection.execute(_SEARCH_TOTAL, values).scalar_one()
             rows = connection.execute(_SEARCH, values | {"limit": limit, "offset": offset}).all() if total else ()
         return HitPage(total=total, hits=tuple(_hit(_message(row), -row.rank) for row in rows), offset=offset)
+
+    def _seq(self, connection: sa.Connection, message_id: int | None) -> int:
+        """Where a message stands among those of all agents; the end when none is meant."""
+        if message_id is None:
+            return _FOREVER
+        query = sa.select(_M.seq).where(_M.agent_id == self._scope.agent_id, _M.id == message_id)
+        return connection.scalar(query) or _FOREVER
 
     def between(self, start: datetime, end: datetime, *, limit: int, offset: int = 0) -> HitPage:
         """Spoken words said in [start, end), oldest first."""

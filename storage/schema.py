@@ -240,6 +240,7 @@ sources = sa.Table(
     _id(),
     sa.Column("path", sa.Text, nullable=False, unique=True),
     sa.Column("document_id", sa.Integer, sa.ForeignKey("documents.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("file_hash", sa.LargeBinary, nullable=False, index=True),  # other bytes may hold the same text
     sa.Column("created_at", sa.BigInteger, nullable=False),
 )
 
@@ -303,6 +304,8 @@ index_state = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("embedder", sa.Text, nullable=False),
     sa.Column("applied_seq", sa.Integer, nullable=False),
+    sa.Column("table_name", sa.Text, nullable=False),  # drawn anew with each index: no other file's is taken for it
+    sa.Column("table_version", sa.Integer, nullable=False),
 )
 
 # Full text: contentless tables whose rowid is the seq of the row they index. `owner` is one word

@@ -53,11 +53,17 @@ _FOUND_OWN = (
     .where(_MATCH, _L.operation == "insert", _TAGS_FIT)
 )
 _AMONG = sa.text("passages.seq IN (SELECT value FROM json_each(:seqs))")
+_WHOLE = sa.text("SELECT id FROM documents WHERE whole AND id IN (SELECT value FROM json_each(:documents))")
+# Whatever an index says: own passages that stand, and those of whole documents within reach.
+_IN_REACH = sa.or_(
+    sa.and_(sa.bindparam("own", type_=sa.Boolean), _P.agent_id == _AGENT, _L.operation == "insert", _TAGS_FIT),
+    sa.text(f"passages.document_id IN ({_WHOLE})"),
+)
 _VISIBLE = (
     sa.select(_P.seq)
     .select_from(schema.passages)
     .outerjoin(schema.placements, sa.and_(_P.agent_id == _AGENT, _L.id == latest_placement(_P.seq)))
-    .where(_AMONG, sa.or_(_P.document_id.is_not(None), sa.and_(_L.operation == "insert", _TAGS_FIT)))
+    .where(_AMONG, _IN_REACH)
 )
 _SOURCE = (
     sa.select(sa.func.min(schema.sources.c.path))
@@ -69,7 +75,7 @@ _ROWS = (
     sa.select(schema.passages, _L.tags, _L.created_at.label("placed_at"), _SOURCE.label("source"))
     .select_from(schema.passages)
     .outerjoin(schema.placements, sa.and_(_P.agent_id == _AGENT, _L.id == latest_placement(_P.seq)))
-    .where(_AMONG)
+    .where(_AMONG, _IN_REACH)
 )
 
 
@@ -97,7 +103,7 @@ def search_passages(
     scores = fuse(found, words, vectors)
     ranked = sorted(found, key=lambda seq: (-scores[seq], -seq))
     page = ranked[offset : offset + limit]
-    return HitPage(total=len(ranked), hits=_hits(scope, page, scores), offset=offset)
+    return HitPage(total=len(ranked), hits=_hits(scope, page, reach, scores), offset=offset)
 
 
 def fuse(found: Iterable[int], words: Mapping[int, float], vectors: Mapping[int, float]) -> dict[int, float]:
@@ -123,9 +129,10 @@ def _standardised(scores: Sequence[float]) -> list[float]:
 
 def _lexical_scores(scope: Scope, query: str, reach: Reach) -> dict[int, float]:
     own = lexical.match_query(query, [f"a{scope.agent_id}"]) if reach.own else None
-    documents = lexical.match_query(query, [f"d{document}" for document in reach.documents])
     scores: dict[int, float] = {}
     with scope.database.read() as connection:
+        whole = connection.scalars(_WHOLE, {"documents": json.dumps(reach.documents)})
+        documents = lexical.match_query(query, [f"d{document}" for document in whole])
         if own is not None:
             rows = connection.execute(_FOUND_OWN, _values(scope, reach) | {"match": own})
             scores |= {seq: -rank for seq, rank in rows}
@@ -149,10 +156,10 @@ def _vector_scores(scope: Scope, index: VectorIndex, query: str, reach: Reach) -
         depth *= 4
 
 
-def _hits(scope: Scope, seqs: Sequence[int], scores: Mapping[int, float]) -> tuple[Hit, ...]:
+def _hits(scope: Scope, seqs: Sequence[int], reach: Reach, scores: Mapping[int, float]) -> tuple[Hit, ...]:
     if not seqs:
         return ()
-    values = {"agent": scope.agent_id, "timeline": scope.timeline_id, "seqs": json.dumps(seqs)}
+    values = _values(scope, reach) | {"seqs": json.dumps(seqs)}
     with scope.database.read() as connection:
         rows = {row.seq: row for row in connection.execute(_ROWS, values)}
     return tuple(_hit(rows[seq], scores[seq]) for seq in seqs if seq in rows)
@@ -176,4 +183,10 @@ def _hit(row: sa.Row[*tuple[Any, ...]], score: float) -> Hit:
 
 
 def _values(scope: Scope, reach: Reach) -> dict[str, object]:
-    return {"agent": scope.agent_id, "timeline": scope.timeline_id, "tags": json.dumps(reach.tags)}
+    return {
+        "agent": scope.agent_id,
+        "timeline": scope.timeline_id,
+        "own": reach.own,
+        "documents": json.dumps(reach.documents),
+        "tags": json.dumps(reach.tags),
+    }

@@ -9,6 +9,7 @@ beside full text, and who may see it, is decided in `memos.storage.search`.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -119,7 +120,7 @@ class VectorIndex:
         if indexed:
             scores |= self._indexed_scores(vector, owners, limit, state)
             with self._database.read() as connection:
-                if pending.state(connection).embedder != state.embedder:  # made anew while we read
+                if pending.state(connection).table_name != state.table_name:  # made anew while we read
                     raise _Unusable
         return scores
 
@@ -139,7 +140,7 @@ class VectorIndex:
         try:
             with self._opening:
                 if self._opened is None or self._opened[1] != state:
-                    self._opened = self._open(), state
+                    self._opened = self._open(state), state
                 table = self._opened[0]
             return table.nearest(vector, owners, limit)
         except lance.Damaged as error:
@@ -166,11 +167,13 @@ class VectorIndex:
             scores |= {row.seq: float(score) for row, score in zip(rows, vectors @ vector, strict=True)}
         return scores
 
-    def _open(self) -> lance.VectorTable:
+    def _open(self, state: IndexState) -> lance.VectorTable:
         with self._database.read() as connection:
-            expected = pending.count_all(connection) - pending.count(connection, pending.state(connection))
-        table = lance.VectorTable.open(self._folder)
-        if table.count() < expected:  # an earlier version of it, as a power cut may leave
+            expected = pending.count_all(connection) - pending.count(connection, state)
+            removing = pending.count_removed(connection, state) > 0
+        table = lance.VectorTable.open(self._folder, state.table_name, state.table_version)
+        rows = table.count()
+        if rows < expected or (rows > expected and not removing):
             raise _Unusable
         return table
 
@@ -181,21 +184,23 @@ class VectorIndex:
             state = pending.state(connection)
             upto = pending.last_seq(connection)
             removals = pending.removals(connection, state)
-        if state != NOTHING and state.embedder != self._embedder.name:
+        if not state.applied_seq:
+            self._rebuild(None)
+            return
+        if state.embedder != self._embedder.name:
             raise _Unusable
-        self._save(0 if state == NOTHING else state.applied_seq)  # whose vectors, before there are any
-        table = self._open() if state.applied_seq else lance.VectorTable.create(self._folder, self._embedder.dim)
-        present = table.seqs()  # a process may have died between writing and saying so
+        table = self._open(state)
+        table.go_back_here()  # a process may have died between writing and saying so
         for rows in self._batches(
             lambda connection, after: pending.tail_batch(connection, state, upto, after, BATCH_PASSAGES)
         ):
-            self._add(table, [row for row in rows if row.seq not in present])
+            self._add(table, rows)
         table.remove(
             [item_id for item, item_id in removals if item == "passage"],
             [f"d{item_id}" for item, item_id in removals if item == "document"],
         )
         table.compact()
-        self._save(upto)
+        self._save(upto, state.table_name, table)
 
     def _repair(self) -> bool:
         """Make it anew if that can be done; if not, searches go on from SQLite."""
@@ -207,18 +212,24 @@ class VectorIndex:
 
     def _rebuild(self, progress: Progress | None) -> None:
         with self._database.read() as connection:
+            first = pending.state(connection) == NOTHING
             upto = pending.last_seq(connection)
             total = pending.count_all(connection)
-        self._save(upto, embedder="")  # nobody's: readers keep away until it is whole
+        if not first:
+            with self._database.write() as connection:  # nobody's: readers keep away until it is whole
+                pending.save(connection, IndexState("", upto))
         lance.drop(self._folder)
-        table = lance.VectorTable.create(self._folder, self._embedder.dim)
+        name = f"passages-{secrets.token_hex(8)}"
+        table = lance.VectorTable.create(self._folder, name, self._embedder.dim)
         done = 0
-        for rows in self._batches(lambda connection, after: pending.everything(connection, after, BATCH_PASSAGES)):
+        for rows in self._batches(
+            lambda connection, after: pending.everything(connection, upto, after, BATCH_PASSAGES)
+        ):
             self._add(table, rows)
             done += len(rows)
             if progress is not None:
                 progress(done, max(done, total))
-        self._save(upto)
+        self._save(upto, name, table)
 
     def _batches(self, read: Callable[[sa.Connection, int], list[Row]]) -> Iterator[list[Row]]:
         """Each batch in a transaction of its own, so that none is open while texts are embedded."""
@@ -236,8 +247,8 @@ class VectorIndex:
             vectors = self._embedder.embed([row.text for row in rows])
             table.add([row.seq for row in rows], [row.owner for row in rows], vectors)
 
-    def _save(self, applied_seq: int, *, embedder: str | None = None) -> None:
-        state = IndexState(self._embedder.name if embedder is None else embedder, applied_seq)
+    def _save(self, applied_seq: int, name: str, table: lance.VectorTable) -> None:
+        state = IndexState(self._embedder.name, applied_seq, name, table.version)
         with self._database.write() as connection:
             pending.save(connection, state)
 
@@ -250,8 +261,9 @@ class VectorIndex:
         """Whether this is the one writer now; the lock dies with its process."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._lock_path, timeout=wait_s)
+        lock = FileLock(self._lock_path, timeout=wait_s, mode=0o600)
         try:
+            self._lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock.acquire()
         except (Timeout, OSError):
             yield False

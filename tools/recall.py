@@ -28,8 +28,10 @@ def conversation_search(
         end: Last day to look at, YYYY-MM-DD.
     """
     size = context.page_size
+    turn = context.state.last_turn()  # the question just asked is in view, and would be its own best match
     found = context.recall.search(
         query,
+        before_id=turn.opening_id if turn is not None else None,
         limit=size,
         offset=_offset(page, size),
         start=_day(context, start) if start else None,

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memos.backends import sentences
 from memos.backends.quotes import best_quotes
 from memos.backends.reading import (
     ABOUT,
+    CANNOT_FORGET,
     HEADER,
+    KEPT,
     NOTHING_FOUND,
+    NOTHING_IN_DOCUMENTS,
     SEARCHES,
     Turn,
     call_id,
     core_blocks,
+    is_about_documents,
     plain,
     read_turn,
     texts,
 )
-from memos.messages import SEND_MESSAGE, ToolCall, Usage, parse_object
+from memos.messages import SEND_MESSAGE, Message, ToolCall, Usage, parse_object
 from memos.ports import Delta, Reply, Request
 from memos.tokens import estimate_tokens
 
@@ -37,33 +41,29 @@ FURTHER_PAGES = 3
 CONFIDENT_SCORE = 0.9
 """About nine tenths of the question's weight: below it, documents are searched further."""
 MAX_STEPS = 3
+STATEMENT_WORDS = 3
+"""Fewer words that are no sentence are words to look up."""
 
 _Step = tuple[str, dict[str, object]]
 _APPEND, _INSERT = "core_memory_append", "archival_memory_insert"
 _STORES = {_APPEND: "core memory", _INSERT: "archival memory"}
+_FORGETS = frozenset({"forget", "delete", "erase", "remove"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """Something to store."""
-
-    content: str
-    tool: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Plan:
-    """What a message asks for."""
+    """What a message asks for; the same whenever it is read."""
 
-    notes: tuple[_Note, ...]
-    held: tuple[str, ...]
-    """Statements that core memory holds already."""
-    question: str
+    wished: list[str] = field(default_factory=list[str])
+    """What is to be remembered on request."""
+    about: list[str] = field(default_factory=list[str])
+    """Statements about the speaker."""
+    asked: list[str] = field(default_factory=list[str])
     """What to look for."""
-    is_asked: bool
-    """Whether it was a question; else the documents are tried all the same."""
-    queries: tuple[str, ...]
-    """The searches to call."""
+    refused: str = ""
+    """The answer to an order that cannot be carried out."""
+    rest: str = ""
+    """Where there is nothing else: what is looked up in documents all the same."""
 
 
 class ExtractiveBackend:
@@ -97,14 +97,14 @@ class ExtractiveBackend:
         if turn is None or turn.steps >= MAX_STEPS:
             return self._reply(request, "", ())
         offered = frozenset(tool.name for tool in request.tools)
-        plan = _plan(turn, core_blocks(request.pages, before=turn.event.id), offered)
         core = core_blocks(request.pages)
+        plan = _plan(turn.said, is_library="search_document" in offered)
         steps = _next_calls(turn, plan, core, offered, request.max_output_tokens)
         if steps:
             calls = tuple(_call(turn, index, name, arguments, request) for index, (name, arguments) in enumerate(steps))
             thought = f"{_describe(steps)}." if request.loop == "heartbeat" else ""
             return self._reply(request, thought, calls)
-        answer = _answer(turn, plan, core)
+        answer = _answer(turn, plan, core, request)
         if request.loop == "native":
             return self._reply(request, answer, ())
         return self._reply(
@@ -120,48 +120,40 @@ class ExtractiveBackend:
 # ---------------------------------------------------------------- deciding
 
 
-def _plan(turn: Turn, core: dict[str, str], offered: frozenset[str]) -> _Plan:
-    wished, about, asked = _sort(turn.said)
-    held = tuple(text for text in (*wished, *about) if _holds(core, text))
-    fresh = " ".join(text for text in about if text not in held)
-    notes = tuple(_note(text, offered) for text in (*wished, fresh) if text and text not in held)
-    question = "\n".join(asked)
-    queries = tuple(name for name in SEARCHES if name in offered and question)
-    if not (notes or held or question) and "search_document" in offered and sentences.content_words(turn.said):
-        question, queries = turn.said, ("search_document",)
-    return _Plan(notes, held, question[:QUERY_CHARS], bool(asked), queries)
+def _plan(said: str, *, is_library: bool) -> _Plan:
+    plan = _sort(said)
+    words = sentences.content_words(said)
+    if words and not (plan.wished or plan.about or plan.asked or plan.refused or sentences.is_idle(said)):
+        if len(words) < STATEMENT_WORDS and not sentences.is_whole(said.strip()):
+            plan.asked.append(said)
+        elif is_library:
+            plan.rest = said
+    return plan
 
 
-def _sort(said: str) -> tuple[list[str], list[str], list[str]]:
-    """What is to be remembered on request, statements about the speaker, and questions."""
-    wished: list[str] = []
-    about: list[str] = []
-    asked: list[str] = []
-    wish_start = wish_end = None
+def _sort(said: str) -> _Plan:
+    plan = _Plan()
+    wish: tuple[int, int] | None = None
+    is_told = False  # the sentence before is about the speaker
     for span in sentences.split(said, max_chars=max(1, len(said))):
-        sentence = said[span.start : span.end]
-        begin = sentences.wish(sentence)
-        if begin is not None and wish_start is None:
-            wish_start, wish_end = span.start + begin, span.end
+        sentence, was_told, is_told = said[span.start : span.end], is_told, False
+        begun = sentences.wish(sentence)
+        if begun is not None and wish is None:
+            wish = span.start + begun[0], span.start + begun[1]
         elif sentences.is_question(sentence):
-            asked.append(sentence)
-        elif wish_start is not None and not asked:
-            wish_end = span.end
-        elif sentences.is_about_speaker(sentence):
-            about.append(sentence)
-    if wish_start is not None and (content := said[wish_start:wish_end].strip()):
-        wished.append(content)
-    return wished, about, asked
-
-
-def _note(content: str, offered: frozenset[str]) -> _Note:
-    short = len(content) <= CORE_NOTE_CHARS and sentences.is_about_speaker(content)
-    return _Note(content, _APPEND if short and _APPEND in offered else _INSERT)
-
-
-def _holds(core: dict[str, str], statement: str) -> bool:
-    wanted = plain(statement)
-    return any(wanted in plain(value) for label, value in core.items() if label != "persona")
+            end = sentences.statement_end(sentence)
+            plan.about += [sentence[:end]] if end else []
+            plan.asked.append(sentence[end:].lstrip(",;:–—- "))
+        elif wish is not None and not plan.asked:
+            wish = wish[0], span.end
+        elif (verb := sentences.command(sentence)) is not None:
+            plan.refused = CANNOT_FORGET if verb in _FORGETS else ABOUT
+        elif sentences.is_about_speaker(sentence) or (was_told and sentences.goes_on(sentence)):
+            plan.about.append(sentence)
+            is_told = True
+    if wish is not None and (content := said[wish[0] : wish[1]].strip()):
+        plan.wished.append(content)
+    return plan
 
 
 def _next_calls(
@@ -169,38 +161,54 @@ def _next_calls(
 ) -> list[_Step]:
     """The calls of the next step; none when it is time to answer."""
     if turn.steps == 0:
-        return _stores(plan, offered, room_tokens) + _searches(plan)
+        return _stores(plan, core, offered, room_tokens) + _searches(plan, offered)
     if turn.steps > 1:
         return []
     refused = [call for call, result in turn.done if call.name == _APPEND and (result is None or result.status != "ok")]
     steps: list[_Step] = [(_INSERT, {"content": _content(call)}) for call in refused if _INSERT in offered]
-    if plan.question:
-        quotes = best_quotes(plan.question, texts(turn, core, plan.question))
-        if not quotes:
-            steps += _further_pages(turn, "conversation_search", FURTHER_PAGES)
-        if not quotes or quotes[0].score < CONFIDENT_SCORE:
-            steps += _further_pages(turn, "search_document", 1)
+    quotes = [best_quotes(question, texts(turn, core, question)) for question in _questions(plan)]
+    if not all(quotes):
+        steps += _further_pages(turn, "conversation_search", FURTHER_PAGES)
+    if not all(found and found[0].score >= CONFIDENT_SCORE for found in quotes):
+        steps += _further_pages(turn, "search_document", 1)
     return steps
 
 
-def _stores(plan: _Plan, offered: frozenset[str], room_tokens: int) -> list[_Step]:
+def _stores(plan: _Plan, core: dict[str, str], offered: frozenset[str], room_tokens: int) -> list[_Step]:
+    fresh = " ".join(text for text in plan.about if not _holds(core, text))
     steps: list[_Step] = []
-    for note in plan.notes:
-        content = _fitting(note.content, room_tokens)
-        if note.tool == _APPEND:
+    for content in (*(text for text in plan.wished if not _holds(core, text)), fresh):
+        is_core = len(content) <= CORE_NOTE_CHARS and sentences.is_about_speaker(content)
+        if content and is_core and _APPEND in offered:
             steps.append((_APPEND, {"label": "human", "content": content}))
-        elif _INSERT in offered:
-            steps.append((_INSERT, {"content": content}))
+        elif content and _INSERT in offered:
+            steps.append((_INSERT, {"content": _fitting(content, room_tokens)}))
     return steps
 
 
-def _searches(plan: _Plan) -> list[_Step]:
-    steps: list[_Step] = [(name, {"query": plan.question}) for name in plan.queries]
-    nameless = sentences.without_names(plan.question)
-    words = sentences.content_words(nameless)
-    if "search_document" in plan.queries and words and words != sentences.content_words(plan.question):
-        # The passage that answers often calls its subject by a pronoun.
-        steps.append(("search_document", {"query": nameless}))
+def _holds(core: dict[str, str], statement: str) -> bool:
+    wanted = plain(statement)
+    return any(wanted in plain(value) for label, value in core.items() if label != "persona")
+
+
+def _questions(plan: _Plan) -> list[str]:
+    return [question[:QUERY_CHARS] for question in (*plan.asked, plan.rest) if question]
+
+
+def _searches(plan: _Plan, offered: frozenset[str]) -> list[_Step]:
+    steps: list[_Step] = []
+    for question in _questions(plan):
+        if sentences.asks_everything(question):
+            continue
+        names = ("search_document",) if question == plan.rest else [name for name in SEARCHES if name in offered]
+        for name in names:
+            forms = sentences.other_forms(question) if name == "conversation_search" else []
+            steps.append((name, {"query": " ".join([question, *forms])}))
+        nameless = sentences.without_names(question)
+        words = sentences.content_words(nameless)
+        if "search_document" in names and words and words != sentences.content_words(question):
+            # The passage that answers often calls its subject by a pronoun.
+            steps.append(("search_document", {"query": nameless}))
     return steps
 
 
@@ -241,41 +249,55 @@ def _describe(steps: list[_Step]) -> str:
 # ---------------------------------------------------------------- answering
 
 
-def _answer(turn: Turn, plan: _Plan, core: dict[str, str]) -> str:
-    parts = [f'Already in core memory: "{text}"' for text in plan.held]
-    parts += _reports(turn, plan)
-    if plan.question:
-        searched = [result for call, result in turn.done if call.name in SEARCHES]
-        failed = [result for result in searched if result is not None and result.status != "ok"]
-        quotes = best_quotes(plan.question, texts(turn, core, plan.question))
+def _answer(turn: Turn, plan: _Plan, core: dict[str, str], request: Request) -> str:
+    parts = _reports(turn, plan, core) + [plan.refused] * bool(plan.refused)
+    searched = [result for call, result in turn.done if call.name in SEARCHES]
+    failed = [result for result in searched if result is not None and result.status != "ok"]
+    for question in _questions(plan):
+        quotes = _quotes(turn, core, question)
         if quotes:
-            parts += [str(quote) for quote in quotes]
+            parts += [quote for quote in quotes if quote not in parts]
         elif failed and len(failed) == len(searched):
             parts.append(f"I could not search memory: {failed[0].text[:ECHO_CHARS]}")
-        else:
-            parts.append(NOTHING_FOUND if plan.is_asked else ABOUT)
-    return "\n\n".join(parts) or ABOUT
+        elif question != plan.rest:
+            parts.append(NOTHING_IN_DOCUMENTS if is_about_documents(request.pages) else NOTHING_FOUND)
+    if parts:
+        return "\n\n".join(dict.fromkeys(parts))
+    return KEPT if sentences.content_words(turn.said) and not sentences.is_idle(turn.said) else ABOUT
 
 
-def _reports(turn: Turn, plan: _Plan) -> list[str]:
-    """What became of each note, told from the results."""
+def _quotes(turn: Turn, core: dict[str, str], question: str) -> list[str]:
+    if sentences.asks_everything(question):
+        return [f'"{line}" — core memory, human' for line in core.get("human", "").split("\n") if line.strip()]
+    return [str(quote) for quote in best_quotes(question, texts(turn, core, question))]
+
+
+def _reports(turn: Turn, plan: _Plan, core: dict[str, str]) -> list[str]:
+    """What became of each statement, told from this turn's calls and their results."""
     reports: dict[str, str] = {}
-    whole = {note.content for note in plan.notes}
     for call, result in turn.done:
-        if call.name not in _STORES:
-            continue
-        content = _content(call)
-        shown = content if len(content) <= ECHO_CHARS else content[:ECHO_CHARS]
-        more = "" if shown == content else f" … ({len(content)} characters)"
-        cut = "" if content in whole else " The rest is only in the conversation's record: it is too long for one step."
-        if result is not None and result.status == "ok":
-            reports[content] = f'Noted in {_STORES[call.name]}: "{shown}"{more}{cut}'
-        else:
-            reason = result.text[:ECHO_CHARS] if result is not None else "no result came back"
-            reports[content] = f'I could not store "{shown}"{more}: {reason}'
-    if plan.notes and not reports:
-        return ["I could not store that: no function to store it is offered."]
-    return list(reports.values())
+        if call.name in _STORES:
+            reports[_content(call)] = _report(call, result, plan)
+    told = plain(" ".join(reports))
+    statements = [*plan.wished, *plan.about]
+    held = [text for text in statements if plain(text) not in told and _holds(core, text)]
+    if statements and not held and not reports:
+        return ["I could not store that: no function to store it is offered."] if turn.is_whole else [KEPT]
+    # When a flush took the calls out of view, core memory alone does not tell when it was stored.
+    word = "Already in" if turn.is_whole else "Noted in"
+    return [*(f'{word} core memory: "{text}"' for text in held), *reports.values()]
+
+
+def _report(call: ToolCall, result: Message | None, plan: _Plan) -> str:
+    content = _content(call)
+    more = f" … ({len(content)} characters)" if len(content) > ECHO_CHARS else ""
+    if result is None or result.status != "ok":
+        reason = result.text[:ECHO_CHARS] if result is not None else "no result came back"
+        return f'I could not store "{content[:ECHO_CHARS]}"{more}: {reason}'
+    whole = (*plan.wished, " ".join(plan.about))
+    is_cut = any(len(text) > max(CORE_NOTE_CHARS, len(content)) and text.startswith(content) for text in whole)
+    cut = " The rest is only in the conversation's record: it is too long for one step." if is_cut else ""
+    return f'Noted in {_STORES[call.name]}: "{content[:ECHO_CHARS]}"{more}{cut}'
 
 
 def _content(call: ToolCall) -> str:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from memos.backends.assembly import ReplyAssembler, holds_completion, is_object
 from memos.backends.provider_errors import Provider, error_from_status, malformed
@@ -51,7 +51,8 @@ class OpenAIBackend:
         max_retries: int = 2,
         context_tokens: int | None = None,
     ) -> None:
-        self.spec = f"openai:{name}" if base_url is None else f"openai:{name}@{base_url}"
+        place = _shown_place(base_url)
+        self.spec = f"openai:{name}" if base_url is None else f"openai:{name}@{place}"
         self.context_tokens = context_tokens
         self._name = name
         self._base_url = base_url
@@ -61,7 +62,7 @@ class OpenAIBackend:
         self._max_retries = max_retries
         self._counter = EstimateCounter()
         self._client: OpenAI | None = None
-        self._provider = Provider(name, _shown_place(base_url), self._key)
+        self._provider = Provider(name, place, (self._key or "", *_secrets(base_url)))
 
     def count_tokens(self, text: str) -> int:
         return self._counter.count(text)
@@ -203,6 +204,15 @@ def _checked_key(key: str | None, base_url: str | None) -> str | None:
     if key and not (key.isascii() and key.isprintable()):
         raise SettingsError("The key for the model holds characters that no key has: copy it anew.")
     return key
+
+
+def _secrets(base_url: str | None) -> tuple[str, ...]:
+    """What a URL holds that no error line may tell: user and password, as written and as sent, and the query."""
+    parts = urlsplit(base_url or "")
+    user, password = parts.username or "", parts.password or ""
+    pairs = [(user, password), (unquote(user), unquote(password))] if password else []
+    values = [value for _, value in parse_qsl(parts.query)]
+    return (*(f"{user}:{password}" for user, password in pairs), *(password for _, password in pairs), *values)
 
 
 def _shown_place(base_url: str | None) -> str:

@@ -6,6 +6,8 @@ key. Pure: no SDK, no network.
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from memos.backends.assembly import is_object
@@ -22,6 +24,9 @@ _OVERFLOW_CODES = frozenset({"context_length_exceeded", "exceed_context_size_err
 """OpenAI and many after it; llama-server, which calls it a type and once sent it with status 500."""
 
 _DETAIL_LIMIT_CHARS = 200
+_HIDDEN = "[key]"
+_RUN_CHARS = 6
+"""So much of a secret in a row is told to nobody; servers quote heads and tails of keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,38 @@ class Provider:
     model: str
     place: str
     """The server's address, without anything secret in it."""
-    key: str | None = None
+    secrets: tuple[str, ...] = ()
+    """The key, and what else was sent that nobody else may know."""
 
     def redact(self, text: str) -> str:
-        """One short line of a provider's words, without the key."""
-        if self.key:
-            text = text.replace(self.key, "[key]")
-        line = " ".join(text.split())
+        """One short line of a provider's words, without any longer piece of a secret, plain or in base64."""
+        forms = [form for secret in self.secrets if secret for form in (secret, *_base64_forms(secret))]
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, _HIDDEN)
+        line = " ".join(_without_runs(text, forms).split())
         return line if len(line) <= _DETAIL_LIMIT_CHARS else line[:_DETAIL_LIMIT_CHARS] + "…"
+
+
+def _base64_forms(secret: str) -> Iterator[str]:
+    """How it reads in base64, wherever in the encoded bytes it begins; without what its neighbours decide."""
+    for before in range(3):
+        data = b"\0" * before + secret.encode()
+        known = slice((before * 8 + 5) // 6, len(data) * 8 // 6)
+        yield base64.b64encode(data).decode()[known]
+        yield base64.urlsafe_b64encode(data).decode()[known]
+
+
+def _without_runs(text: str, forms: Sequence[str]) -> str:
+    runs = {form[at : at + _RUN_CHARS] for form in forms for at in range(len(form) - _RUN_CHARS + 1)}
+    kept: list[str] = []
+    done = 0
+    for at in range(len(text) - _RUN_CHARS + 1):
+        if text[at : at + _RUN_CHARS] not in runs:
+            continue
+        if at > done or not kept:  # else it overlaps the run before
+            kept += [text[done:at], _HIDDEN]
+        done = at + _RUN_CHARS
+    return "".join([*kept, text[done:]])
 
 
 def error_from_status(provider: Provider, status: int, error: object) -> BackendError:

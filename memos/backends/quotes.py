@@ -21,7 +21,7 @@ MAX_QUOTES = 3
 WINDOW_CHARS = 300
 """A sentence from a document is quoted with its neighbours up to this length."""
 ALONE_CHARS = 60
-FLOOR = 0.52
+FLOOR = 0.55
 """A sentence with less of the question's weight than this answers nothing."""
 DOCUMENT_FLOOR = 0.25
 """A document's passage was ranked by a search already, and its wording differs from the asker's."""
@@ -58,7 +58,7 @@ _VERB = re.compile(
 )
 _POLAR = re.compile(r"\W*(?:do|does|did|have|has|had|can|could|will|would|should|am|is|was|were|are)\b", re.I)
 _INTRODUCES = re.compile(r"\bI(?:\s+am|['’]m)\s+[A-Z]|\b[Mm]y\s+name\b|\bcall\s+me\b")
-_OWNED = re.compile(r"\b[Mm]y\s+(?:[^\W_]+\s+)?[^\W_]+")
+_FENCE_MARK = re.compile(r"```|~~~")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*\n.*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(
     r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|hundred|thousand"
@@ -120,7 +120,8 @@ class _Candidate:
 def best_quotes(question: str, texts: Sequence[Text]) -> list[Quote]:
     """Up to three quotes that clear the floor, best first; none is a question asked before."""
     split = [(text, _prose(text)) for text in texts]
-    scorer = _Scorer(question, (text.text[s.start : s.end] for text, spans in split for s in spans))
+    found = (text.text[s.start : s.end] for text, spans in split for s in spans)
+    scorer = _Scorer(question, (sentence for sentence in found if not sentences.is_question(sentence)))
     candidates = [candidate for text, spans in split for candidate in scorer.candidates(text, spans)]
     if scorer.is_personal and any(candidate.source.tier != "documents" for candidate in candidates):
         candidates = [candidate for candidate in candidates if candidate.source.tier != "documents"]
@@ -173,7 +174,7 @@ class _Scorer:
         verbs = _stems(_VERB, matter)
         self.rarity = {
             # What occurs nowhere tells nothing apart: it weighs no more than what occurs once.
-            word: math.log(1 + (total + 1) / (max(1, counts[word]) + 0.5))
+            word: math.sqrt(math.log(1 + (total + 1) / (max(1, counts[word]) + 0.5)))
             * (ANSWER_TYPE_SHARE if word in self.types else VERB_SHARE if word in verbs else 1)
             for word in self.words
         }
@@ -199,29 +200,20 @@ class _Scorer:
             near = _union(words[max(0, index - 1) : index + 2])
             coverage = _coverage(weights, words[index] | said_by, near, everywhere)
             if coverage >= floor and self.is_answer(source, text, words[index]):
-                about_speaker = _is_about_speaker(texts, index)
-                score = coverage + self.prior(source, text, words[index], about_speaker)
-                found.append(_Candidate(source, spans, index, score))
+                found.append(_Candidate(source, spans, index, coverage + self.prior(source, text, words[index])))
         return found
 
     def is_answer(self, source: Text, text: str, words: set[str]) -> bool:
         """Whether a sentence speaks of what was asked, not only to or of somebody named, and adds something to it."""
-        if not self.words - self.types:
-            if not self.is_personal:
-                return bool(self.words & words and words - self.words)
-            return source.tier != "documents" and self.is_introduction(text)
-        asked = self.words - self.names - self.types if source.tier != "documents" else self.words - self.types
+        if self.is_personal and not self.words - self.types:
+            if source.tier == "documents":
+                return False
+            return _INTRODUCES.search(text) is not None if self.words else sentences.is_about_speaker(text)
+        asked = self.words - self.types - (set[str]() if source.tier == "documents" else self.names)
         says_new = bool(words - self.words) or (self.is_polar and source.tier != "documents")
         return bool(words & (asked or self.words)) and says_new and not (self.run and self.run in _run(text))
 
-    def is_introduction(self, text: str) -> bool:
-        """Whether it says of the speaker what a question without further words asks for, such as a name."""
-        if not self.words:
-            return sentences.is_about_speaker(text)
-        owned = {stem for noun in _OWNED.findall(text) for stem in sentences.content_words(noun)}
-        return bool(owned & self.words) or _INTRODUCES.search(text) is not None
-
-    def prior(self, source: Text, text: str, words: set[str], about_speaker: bool) -> float:
+    def prior(self, source: Text, text: str, words: set[str]) -> float:
         """What speaks for a sentence beside its words."""
         score = DENSITY_BONUS * len(words & self.words) / max(1, len(words))
         if self.expects_number and _NUMBER.search(text):
@@ -231,7 +223,7 @@ class _Scorer:
         if not self.words and _INTRODUCES.search(text):
             score += EXPECTED_BONUS
         if self.is_personal:
-            score += 0.15 if source.tier != "documents" and about_speaker else -0.15
+            score += 0.15 if source.tier != "documents" and sentences.is_about_speaker(text) else -0.15
         if self.is_of_self and re.search(r"\bI\b", text, re.I):
             score += 0.15
         if "?" in text or text.isupper():
@@ -240,12 +232,6 @@ class _Scorer:
             score += 0.1 / (1 + source.rank) - 0.002 * source.rank
             score -= 0.15 * (len(words - self.words) < MIN_NEW_WORDS) + 0.25 * (not sentences.is_whole(text))
         return score
-
-
-def _is_about_speaker(texts: list[str], index: int) -> bool:
-    """Whether a sentence speaks of whoever says it, or of whom the sentence before has spoken of."""
-    is_sequel = index > 0 and sentences.goes_on(texts[index])
-    return sentences.is_about_speaker(texts[index]) or (is_sequel and sentences.is_about_speaker(texts[index - 1]))
 
 
 def _stems(pattern: re.Pattern[str], text: str) -> set[str]:
@@ -269,28 +255,30 @@ def _coverage(weights: dict[str, float], own: set[str], near: set[str], everywhe
 
 def _quote(candidate: _Candidate) -> Quote:
     source, spans = candidate.source, candidate.spans
-    first = last = candidate.index
-    if source.tier == "documents":
-        first, last = _window(source, spans, candidate.index)
-    elif first > 0 and sentences.goes_on(source.text[spans[first].start : spans[first].end]):
-        first -= 1
+    first, last = _window(source, spans, candidate.index)
     start, end = spans[first].start, spans[last].end
     return Quote(source.text[start:end], _citation(source, start), candidate.score, source, start)
 
 
 def _window(source: Text, spans: tuple[Span, ...], index: int) -> tuple[int, int]:
-    """The first and last of at most three whole sentences around one, within `WINDOW_CHARS`.
+    """The first and last of at most three sentences around one, within `WINDOW_CHARS`.
 
-    They stay in its paragraph, unless that is too short to stand alone: a line of a dialogue.
+    In a conversation those that go on about the same; in a document whole ones of its paragraph,
+    unless that is too short to stand alone: a line of a dialogue.
     """
     first = last = index
-    crossing = spans[index].end - spans[index].start < ALONE_CHARS
-    for near in (index - 1, index + 1) if crossing else (index + 1, index - 1):
-        if not 0 <= near < len(spans) or not sentences.is_whole(source.text[spans[near].start : spans[near].end]):
+    texts = [source.text[span.start : span.end] for span in spans]
+    is_short = len(texts[index]) < ALONE_CHARS
+    for near in (index - 1, index + 1) if is_short else (index + 1, index - 1):
+        if not 0 <= near < len(spans):
             continue
         wider = min(first, near), max(last, near)
-        joined = crossing or spans[near].paragraph == spans[index].paragraph
-        if joined and spans[wider[1]].end - spans[wider[0]].start <= WINDOW_CHARS:
+        if source.tier == "documents":
+            joins = sentences.is_whole(texts[near]) and (is_short or spans[near].paragraph == spans[index].paragraph)
+            joins = joins and _FENCE_MARK.search(source.text, spans[wider[0]].start, spans[wider[1]].end) is None
+        else:
+            joins = sentences.goes_on(texts[max(near, index)])
+        if joins and spans[wider[1]].end - spans[wider[0]].start <= WINDOW_CHARS:
             first, last = wider
     return first, last
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from memos import prompts
 from memos.backends import sentences
 from memos.backends.quotes import Text
 from memos.hits import parse_page
@@ -15,10 +16,14 @@ from memos.messages import Message, ToolCall, sent_text
 from memos.ports import Page
 
 NOTHING_FOUND = "I find nothing about that in memory."
+NOTHING_IN_DOCUMENTS = "I find nothing about that in the documents."
 ABOUT = (
-    "I am the built-in extractive backend, without a language model: I keep what you tell me about yourself "
-    "or ask me to remember, and answer questions by quoting what is stored."
+    "I am the built-in extractive backend, without a language model: I keep what you tell me, and answer questions "
+    "by quoting it."
 )
+KEPT = "Kept in our conversation: ask about it, and I find it there."
+CANNOT_FORGET = "I cannot forget by myself: `memos memory edit human` changes what I keep about you."
+_FIXED = (NOTHING_FOUND, NOTHING_IN_DOCUMENTS, ABOUT, KEPT, CANNOT_FORGET)
 
 SEARCHES = ("conversation_search", "archival_memory_search", "search_document")
 
@@ -38,6 +43,8 @@ class Turn:
     steps: int
     done: tuple[tuple[ToolCall, Message | None], ...]
     """Calls with their results."""
+    is_whole: bool
+    """Whether its first calls are in view still, or a flush took them."""
 
 
 def read_turn(pages: tuple[Page, ...]) -> Turn | None:
@@ -57,10 +64,16 @@ def read_turn(pages: tuple[Page, ...]) -> Turn | None:
     said = page.message.text
     if page.key.endswith(":head"):
         said = said.rpartition("\n[Cut here: ")[0] or said
-    return Turn(page.message, said, steps, tuple((call, results.get(call.id)) for call in calls))
+    return Turn(page.message, said, steps, tuple((call, results.get(call.id)) for call in calls), steps == len(replies))
 
 
-def core_blocks(pages: tuple[Page, ...], before: int | None = None) -> dict[str, str]:
+def is_about_documents(pages: tuple[Page, ...]) -> bool:
+    """Whether the agent is there for questions about documents alone."""
+    task = prompts.load("documents")
+    return any(page.section == "system" and task in page.message.text for page in pages)
+
+
+def core_blocks(pages: tuple[Page, ...]) -> dict[str, str]:
     """Blocks by label: as the prefix shows them, then as edits seen in the queue left them."""
     blocks: dict[str, str] = {}
     for page in pages:
@@ -68,8 +81,6 @@ def core_blocks(pages: tuple[Page, ...], before: int | None = None) -> dict[str,
         if page.section == "core":
             found = {match["label"]: match["value"] for match in _BLOCK.finditer(message.text)}
             blocks.update(found or {"human": message.text})
-        elif before is not None and message.id >= before and message.id > 0:
-            break
         elif message.kind == "system_alert" or (message.kind == "result" and (message.name or "").startswith("core_")):
             edited = _EDITED_BLOCK.search(message.text)
             if edited and message.status == "ok" and page.section == "queue":
@@ -100,8 +111,8 @@ def _text(fields: dict[str, object], rank: int, asker: str | None) -> Text | Non
     tier, text, line, page = fields.get("tier"), fields.get("text"), fields.get("line"), fields.get("page")
     if not isinstance(text, str) or tier not in ("recall", "archival", "documents"):
         return None
-    speaker = str(fields.get("from", ""))
-    if speaker == "assistant" and (_OWN_WORDS.search(text) or NOTHING_FOUND in text or ABOUT in text):
+    speaker, number = str(fields.get("from", "")), str(fields.get("id"))
+    if speaker == "assistant" and (_OWN_WORDS.search(text) or any(words in text for words in _FIXED)):
         return None
     speaker = "you" if speaker == "user" or (asker and speaker == asker) else speaker
     return Text(
@@ -112,6 +123,7 @@ def _text(fields: dict[str, object], rank: int, asker: str | None) -> Text | Non
         line=line if isinstance(line, int) else None,
         page=page if isinstance(page, int) else None,
         rank=rank,
+        order=int(number) if number.isdecimal() else 0,
     )
 
 
@@ -123,12 +135,12 @@ def _whole_sentences(text: str) -> str:
 
 def _core_texts(core: dict[str, str], question: str) -> list[Text]:
     """The lines of core memory; the persona speaks of the agent, so only where the agent is asked about."""
-    addressed = re.search(r"\b(?:you|your|yourself)\b", question, re.IGNORECASE) is not None
+    addressed = re.search(r"\b(?:you|your|yourself)\b", sentences.matter(question), re.IGNORECASE) is not None
     return [
-        Text(line, "core", speaker=label, rank=1)
+        Text(line, "core", speaker=label, order=order)
         for label, value in core.items()
         if label != "persona" or addressed
-        for line in value.split("\n")
+        for order, line in enumerate(value.split("\n"))
         if line.strip()
     ]
 

@@ -96,11 +96,12 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 _STOP_WORD_LIST = """
     a about actually after again all also am an and any anything are as asked at be because been before being but by
-    can could d did do does doing don done everything find for from get give had has have having he her here hers him
-    his how i if in into is it its just know list ll look m many may me might mine more most much must my no not now of
-    off on one or our ours out over own please quote re recall remember s said say search shall she should show so some
-    something still such t tell than that the their theirs them then there these they think this those to too up us ve
-    very was we were what when where which while who whom whose why will with would you your yours
+    bye can could d did do does doing don done everything find for from get give had has have having he hello her
+    here hers hey hi him his how i if in into is it its just know list ll look m many me might mine more most much
+    must my no not now of off ok okay on one or our ours out over own please quote re recall remember s said say
+    search shall she should show so some something still such t tell than thank thanks that the their theirs them
+    then there these they think this those to too up us ve very was we were what when where which while who whom
+    whose why will with would you your yours
 """
 _STOP_WORDS = frozenset(_STOP_WORD_LIST.split())
 _IRREGULAR_VERBS = """
@@ -232,7 +233,7 @@ _FIRST_PERSON = re.compile(r"\b(?:I|[Mm]y|[Mm]ine|[Ww]e|[Oo]ur)\b(?!\.\w)|\b(?:i
 _IDLE = re.compile(
     r"\b(?:i|we)\s+(?:(?:do\s+not|don['’]?t|did\s+not|didn['’]?t|can['’]?t|cannot)\s+(?:understand|know|think|see|care|mind"
     r"|get|remember|recall)|think|guess|mean|see|understand|wonder|hope|suppose|agree|said|asked|forgot)\b"
-    r"|\bmy\s+(?:god|goodness|pleasure|bad|dear|friend)\b|^\W*i\s+(?:want|need|would\s+like)\s+you\b",
+    r"|\bmy\s+(?:god|goodness|pleasure|bad|dear)\b|\bmy\s+friend\s*[,.!?]|^\W*i\s+(?:want|need|would\s+like)\s+you\b",
     re.IGNORECASE,
 )
 _QUESTION_MARKS = "?？؟⁇⁈፧\u037e"
@@ -252,21 +253,19 @@ def wish(sentence: str) -> tuple[int, int] | None:
     match = _WISH.match(sentence)
     if match is None or (not match["polite"] and is_question(sentence)):
         return None
-    content = sentence[match.end() :]
-    if not match["polite"] or not is_question(sentence):
+    if not is_question(sentence):
         return match.end(), len(sentence)
+    content = sentence[match.end() :]
     is_clause = match["that"] or (_CLAUSE.search(content) and not _CHOICE.match(content))
-    if match["verb"].lower() == "remember" and not is_clause:
-        return None
-    return match.end(), len(sentence.rstrip(_QUESTION_MARKS + " "))
+    asks_back = match["verb"].lower() == "remember" and not is_clause
+    return None if asks_back else (match.end(), len(sentence.rstrip(_QUESTION_MARKS + " ")))
 
 
 def command(sentence: str) -> str | None:
     """The verb of a sentence that tells somebody to do something."""
     match = _COMMAND.match(sentence)
-    verb = match["verb"].lower() if match is not None else ""
-    is_verb = verb and verb not in _NO_COMMANDS and _BASES.get(verb, verb) == verb
-    return verb if is_verb else None
+    verb = match["verb"].lower() if match is not None else "a"
+    return None if verb in _NO_COMMANDS or _BASES.get(verb, verb) != verb else verb
 
 
 def goes_on(sentence: str) -> bool:
@@ -276,17 +275,20 @@ def goes_on(sentence: str) -> bool:
 
 def statement_end(question: str) -> int:
     """Where a statement ends that a question is added to ("I have two cats, do you like cats?"); 0 without one."""
-    for match in _TURN_TO_ASKING.finditer(question):
-        if _ASKS.match(question[match.end() :]) and is_about_speaker(question[: match.start()]):
-            return match.start()
-    return 0
+    turns = (match for match in _TURN_TO_ASKING.finditer(question) if _ASKS.match(question[match.end() :]))
+    turn = next(turns, None)
+    return turn.start() if turn is not None and is_about_speaker(question[: turn.start()]) else 0
 
 
 def is_about_speaker(sentence: str) -> bool:
     """Whether it states something about whoever says it."""
-    if _FIRST_PERSON.search(sentence) is None or _IDLE.search(sentence):
-        return False
-    return not is_question(sentence) and command(sentence) is None
+    is_statement = not is_question(sentence) and command(sentence) is None
+    return is_statement and _FIRST_PERSON.search(sentence) is not None and not is_idle(sentence)
+
+
+def is_idle(text: str) -> bool:
+    """Whether it says nothing that is worth keeping."""
+    return _IDLE.search(text) is not None
 
 
 def matter(question: str) -> str:

@@ -79,7 +79,8 @@ def ingest(
 ) -> IngestReport:
     """Store each file, and the files of each folder; a file that fails is reported and the rest goes on.
 
-    `on_document` is called once a document is whole in the library, new or known. Raises only what
+    `on_document` is called once a document is whole in the library, new or known; by a `DocumentError` it
+    reports that the document is gone again. Raises only what
     the library raises; then, as on an interrupt, documents already reported whole stay and the one
     at hand leaves nothing.
     """
@@ -93,11 +94,11 @@ def ingest(
                 raise candidate.error
             load = _Load(candidate.path, library, _watcher(progress, len(reports), len(candidates)))
             status, document = load.run()
+            if on_document is not None:
+                on_document(document)
         except DocumentError as error:
             reports.append(DocumentReport(source, "failed", error=str(error)))
             continue
-        if on_document is not None:
-            on_document(document)
         reports.append(DocumentReport(source, status, document.pages, document.passages, document.characters))
     return IngestReport(tuple(reports), time.monotonic() - started)
 
@@ -133,8 +134,8 @@ class _Load:
         self._watch(source, 0, None)
         file_hash = _hash_file(self._path)
         known = self._library.find_file(file_hash)
-        if known is not None:
-            return "known", self._library.link(known.id, source)
+        if known is not None and (linked := self._library.link(known.id, source, file_hash)) is not None:
+            return "known", linked
         self._total_guess = before.st_size
         with _Draft(self._library, file_hash) as draft:
             for batch in _batches(chunks.split(self._sections())):

@@ -1,4 +1,4 @@
-"""The embedded backend: what it stores, what it searches, what it answers, and how it ends a turn."""
+"""The embedded backend: what it searches, what it answers, and how it ends a turn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.conversation import ALL_TOOLS, NOW, Answers, Conversation, said
+from support.conversation import ALL_TOOLS, NOW, Answers, Conversation, passage, said
 
 from memos.backends.extractive import ExtractiveBackend
 from memos.backends.reading import ABOUT, NOTHING_FOUND
@@ -15,112 +15,6 @@ from memos.messages import Message
 from memos.ports import Reply, Request
 
 ADA = "My name is Ada and I collect trilobites."
-
-
-# ---------------------------------------------------------------- storing
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [ADA, "I live in Turin", "my sister's birthday is 4 May", "Hello, I'm Ada.", "Yesterday I bought a trilobite!"],
-)
-def test_a_statement_about_the_user_goes_to_core_memory_as_said(statement: str) -> None:
-    chat = Conversation()
-    answer = chat.send(statement)
-    name, arguments = chat.called()[0]
-    assert (name, arguments) == (
-        "core_memory_append",
-        {"label": "human", "content": statement, "request_heartbeat": True},
-    )
-    assert answer == f'Noted in core memory: "{statement}"'
-    assert len(chat.steps) == 2
-
-
-def test_only_the_sentences_about_the_user_are_stored() -> None:
-    chat = Conversation()
-    chat.send("Hello there! I am Ada. The weather is fine. My cat is called Tom.")
-    assert chat.called()[0][1]["content"] == "I am Ada. My cat is called Tom."
-
-
-@pytest.mark.parametrize(
-    ("wish", "content", "tool"),
-    [
-        ("Remember that the gate code is 4417.", "the gate code is 4417.", "archival_memory_insert"),
-        ("note: water boils at 100 °C", "water boils at 100 °C", "archival_memory_insert"),
-        ("Please keep in mind that I am allergic to nuts.", "I am allergic to nuts.", "core_memory_append"),
-        ("Could you remember my PIN hint is blue?", "my PIN hint is blue?", "archival_memory_insert"),
-        ("I'd like you to remember that Bob is tall.", "Bob is tall.", "archival_memory_insert"),
-        ("Don't forget the milk", "the milk", "archival_memory_insert"),
-        ("Remember this: A is one. B is two.", "A is one. B is two.", "archival_memory_insert"),
-    ],
-)
-def test_a_wish_to_remember_is_granted(wish: str, content: str, tool: str) -> None:
-    chat = Conversation()
-    answer = chat.send(wish)
-    assert chat.called()[0][0] == tool
-    assert chat.called()[0][1]["content"] == content
-    assert answer is not None
-    assert answer.startswith("Noted in ")
-    assert content in answer
-
-
-def test_a_long_statement_goes_to_archival_memory() -> None:
-    statement = "I collect " + ", ".join(f"fossil number {n}" for n in range(40)) + "."
-    chat = Conversation()
-    answer = chat.send(statement)
-    assert chat.called()[0] == ("archival_memory_insert", {"content": statement, "request_heartbeat": True})
-    assert answer is not None
-    assert answer.startswith('Noted in archival memory: "I collect')
-
-
-def test_a_text_too_long_for_one_reply_is_cut_and_said_to_be() -> None:
-    chat = Conversation(max_output_tokens=200)
-    text = "Remember this: " + "The sea is deep and cold. " * 200
-    answer = chat.send(text)
-    content = str(chat.called()[0][1]["content"])
-    assert content in text
-    assert 200 <= len(content) <= 400
-    assert answer is not None
-    assert "too long" in answer
-
-
-def test_full_core_memory_overflows_into_archival_memory() -> None:
-    chat = Conversation(finds={"core_memory_append": "Failed: the block is full."})
-    assert chat.send(ADA) == f'Noted in archival memory: "{ADA}"'
-    assert [name for name, _ in chat.called()] == ["core_memory_append", "archival_memory_insert", "send_message"]
-
-
-def test_storing_that_fails_everywhere_is_admitted() -> None:
-    chat = Conversation(finds={"core_memory_append": "Failed: full.", "archival_memory_insert": "Failed: no room."})
-    answer = chat.send(ADA)
-    assert answer == f'I could not store "{ADA}": Failed: no room.'
-    assert len(chat.steps) == 3
-
-
-def test_no_function_to_store_is_admitted() -> None:
-    answer = Conversation(tools=("send_message",)).send(ADA)
-    assert answer is not None
-    assert answer.startswith("I could not store")
-
-
-def test_what_core_memory_holds_is_not_stored_twice() -> None:
-    chat = Conversation(core=f"{ADA}\nLives in Turin.")
-    assert chat.send("my name is Ada, and I collect  trilobites".replace(",", "")) is not None
-    assert [name for name, _ in chat.called()] == ["send_message"]
-    assert chat.send(ADA) == f'Already in core memory: "{ADA}"'
-
-
-def test_an_edit_seen_in_the_queue_counts_as_held() -> None:
-    chat = Conversation()
-    chat.send(ADA)
-    assert chat.send(ADA) == f'Already in core memory: "{ADA}"'
-
-
-@pytest.mark.parametrize("talk", ["hello", "Thanks!", "", "   ", "👍", "I don't understand you.", "I think so."])
-def test_small_talk_gets_one_honest_line(talk: str) -> None:
-    chat = Conversation()
-    assert chat.send(talk) == ABOUT
-    assert len(chat.steps) == 1
 
 
 # ---------------------------------------------------------------- asking
@@ -199,6 +93,65 @@ def test_a_statement_and_a_question_in_one_message() -> None:
     answer = chat.send("I live in Turin. Who is my sister?")
     assert answer == 'Noted in core memory: "I live in Turin."\n\n"My sister is Eva." — you, 2026-11-20 10:36'
     assert len(chat.steps) == 2
+
+
+@pytest.mark.parametrize(
+    ("fact", "question"),
+    [
+        ("I live in Utrecht.", "Where do I live, by the way?"),
+        ("I live in Utrecht.", "Tell me, where do I live"),
+        ("I live in Utrecht.", "Where do I currently live?"),
+        ("My laptop is a ThinkPad.", "what's my laptop again?"),
+        ("I speak Dutch and Portuguese.", "Which languages do I speak?"),
+        ("I play the harp.", "Which instrument do I play?"),
+        ("My rent is 950 euros a month.", "How much rent do I pay?"),
+        ("I bought a red bicycle.", "What did I buy?"),
+        ("I went to Lisbon in May.", "When did I go to Lisbon?"),
+        ("My favourite tea is oolong.", "What is my favorite tea?"),
+        ("I don't drink coffee.", "Do I drink coffee?"),
+        ("I hate coriander.", "Do you remember which herb I hate?"),
+        ("My name is Ada.", "Do you remember my name?"),
+    ],
+)
+def test_a_fact_is_found_in_other_words_than_it_was_told(fact: str, question: str) -> None:
+    assert Conversation(core=fact).send(question) == f'"{fact}" — core memory, human'
+
+
+@pytest.mark.parametrize("question", ["What is my name?", "Do you remember my name?", "What's 2+2?", "x"])
+def test_a_personal_or_empty_question_is_not_answered_from_elsewhere(question: str) -> None:
+    found = [passage("My boyfriend named James has 2 names and x.")]
+    chat = Conversation(tools=ALL_TOOLS, core="We named our daughter Wren.", finds={"search_document": found})
+    assert chat.send(question) == NOTHING_FOUND
+
+
+def test_of_facts_that_answer_equally_well_the_newest_comes_first() -> None:
+    hits = [said("I live in Oslo.", 9), said("Since May I live in Rome.", 2)]
+    answer = Conversation(core="I live in Oslo.", finds={"conversation_search": hits}).send("Where do I live?")
+    assert answer == '"Since May I live in Rome." — you, 2026-11-20 10:36\n\n"I live in Oslo." — you, 2026-11-20 10:29'
+
+
+@pytest.mark.parametrize("question", ["Tell me everything you know about me.", "What do you know about me?"])
+def test_all_that_is_known_is_every_line_of_core_memory(question: str) -> None:
+    answer = Conversation(core="I live in Oslo.\nLikes tea.\nHas a cat.\nWorks.").send(question)
+    assert answer is not None
+    assert [line.split('"')[1] for line in answer.split("\n\n")] == [
+        "I live in Oslo.",
+        "Likes tea.",
+        "Has a cat.",
+        "Works.",
+    ]
+    assert Conversation().send(question) == NOTHING_FOUND
+
+
+def test_a_search_by_words_is_told_the_irregular_forms() -> None:
+    chat = Conversation()
+    chat.send("What did I buy?")
+    assert dict(chat.called())["conversation_search"]["query"] == "What did I buy? bought"
+
+
+def test_two_questions_get_two_answers() -> None:
+    answer = Conversation(core="I live in Oslo.\nMy cat is Tom.").send("Where do I live? Who is my cat?")
+    assert answer == '"I live in Oslo." — core memory, human\n\n"My cat is Tom." — core memory, human'
 
 
 def test_irregular_sentences_of_the_question_alone_answer_nothing() -> None:

@@ -13,7 +13,7 @@ from support.conversation import ALL_TOOLS, Conversation, passage, quotes_in, sa
 
 from memos.backends import sentences
 from memos.backends.quotes import Text, best_quotes
-from memos.backends.reading import ABOUT
+from memos.backends.reading import KEPT, NOTHING_FOUND
 
 # ---------------------------------------------------------------- documents
 
@@ -59,7 +59,8 @@ def test_a_request_without_a_question_mark_still_finds_documents() -> None:
     answer = chat.send("the captain's house above the harbour")
     assert answer is not None
     assert "Gull\nHouse" in answer
-    assert Conversation(tools=ALL_TOOLS).send("captain's house") == ABOUT
+    assert Conversation(tools=ALL_TOOLS).send("captain's house") == NOTHING_FOUND
+    assert Conversation(tools=ALL_TOOLS).send("the captain's house above the harbour") == KEPT
 
 
 def test_a_cut_passage_is_not_quoted_beyond_its_last_whole_sentence() -> None:
@@ -80,6 +81,24 @@ def test_documents_are_searched_further_while_the_evidence_is_weak() -> None:
     chat = Conversation(tools=ALL_TOOLS, finds={"search_document": [strong, *weak]})
     chat.send("Where does the captain live?")
     assert len(chat.steps) == 2
+
+
+def test_a_document_that_only_repeats_the_question_does_not_answer_it() -> None:
+    readme = (
+        "# Where the captain lives\n\nYou may ask “Where does the captain live?” of any book.\n\n"
+        "```sh\nmemos ask where-captain-lives book.txt\n```\n\nThe captain lives at Gull House in the harbour.\n"
+    )
+    chat = Conversation(tools=ALL_TOOLS, finds={"search_document": [passage(readme)]})
+    answer = chat.send("Where does the captain live?")
+    assert answer is not None
+    assert quotes_in(answer) == ["The captain lives at Gull House in the harbour."]
+
+
+def test_a_passage_that_begins_within_a_sentence_is_quoted_from_the_next_one_on() -> None:
+    text = "and of the harbour. ” The captain lives at Gull House, above it. Nobody visits, and if"
+    answer = Conversation(tools=ALL_TOOLS, finds={"search_document": [passage(text)]}).send("Where is the captain?")
+    assert answer is not None
+    assert quotes_in(answer) == ["The captain lives at Gull House, above it."]
 
 
 def test_at_most_three_quotes_none_twice() -> None:
@@ -174,7 +193,7 @@ def test_any_message_ends_in_an_answer_that_invents_nothing(text: str, found: st
     assert answer
     for part in re.split(r'" — (?:you|egg\.txt)[^\n]*(?:\n\n|$)', answer):
         if part.startswith('"') and not part.endswith('"'):
-            assert part[1:] in found
+            assert part[1:] in found or part[1:] in text
 
 
 NAUGHTY: list[str] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from support.stub_openai import Answer, Policy, Raw, Reply, StubServer, Wire, error
 
 from memos.backends.openai_api import PLACEHOLDER_KEY, OpenAIBackend
+from memos.backends.provider_errors import Provider
 from memos.errors import (
     BackendError,
     ConnectionFailed,
@@ -126,6 +128,48 @@ def test_refusals(
     assert caught.value.__cause__ is None
 
 
+SECRETS = ("correct-horse-battery", "ada:staple wagon", "staple wagon")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SECRETS[0],
+        f"{SECRETS[0][:10]}...{SECRETS[0][-6:]}",
+        f"x{SECRETS[0][3:9]}x and {SECRETS[0][9:]}",
+        base64.b64encode(SECRETS[0].encode()).decode(),
+        base64.b64encode(b"Bearer " + SECRETS[0].encode()).decode(),
+        base64.urlsafe_b64encode(b"??" + SECRETS[0].encode() + b"???").decode(),
+        base64.b64encode(SECRETS[1].encode()).decode(),
+        base64.b64encode(SECRETS[1].encode()).decode()[4:14],
+        f"{SECRETS[1]} or {SECRETS[2]}",
+    ],
+)
+def test_no_piece_of_a_secret_is_told(said: str) -> None:
+    line = Provider("stub", "here", SECRETS).redact(f"The header {said} is wrong.")
+    assert line.startswith("The header ")
+    assert line.endswith(" is wrong.")
+    told = line.removeprefix("The header ").removesuffix(" is wrong.").replace("[key]", "")
+    pieces = {secret[at : at + 6] for secret in SECRETS for at in range(len(secret) - 5)}
+    assert not any(piece in told for piece in pieces)
+    assert len(told) <= len("... Bearer  or x and x")
+
+
+def test_what_is_no_secret_is_told() -> None:
+    assert Provider("stub", "here", ("", "abc")).redact("a\nb abc c") == "a b [key] c"
+    assert Provider("stub", "here").redact("word " * 100) == "word " * 40 + "…"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_url_with_a_password_is_used_and_not_told(openai_server: Start, hello: Request, *, stream: bool) -> None:
+    server = openai_server(["Hi.", error(400, "invalid_value", "not staple%20wagon, nor staple wagon")])
+    url = server.base_url.replace("http://", "http://ada:staple%20wagon@")
+    assert complete(url, hello, stream=stream).text == "Hi."
+    with pytest.raises(BackendError) as caught:
+        complete(url, hello, stream=stream)
+    assert "not [key], nor [key]" in str(caught.value)
+
+
 def test_overflow_is_known_by_its_code_alone(openai_server: Start, hello: Request) -> None:
     words = "This model's maximum context length is 4096 tokens."
     with pytest.raises(BackendError) as caught:
@@ -165,6 +209,7 @@ def test_unreachable_server(hello: Request) -> None:
             complete(url, hello, key=KEY)
     line = str(caught.value)
     assert f"http://{address}: is the server" in line
+    assert OpenAIBackend("stub", url).spec == f"openai:stub@http://{address}"
     assert not any(secret in line for secret in ("password", "abc", KEY))
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from memos.errors import StorageError
-from memos.storage import schema
+from memos.storage import database as database_module
+from memos.storage import migrate, schema
 from memos.storage.database import Database
 
 MAKE = """
@@ -113,8 +119,6 @@ def test_an_inner_transaction_falls_with_the_outer(database: Database) -> None:
 
 
 def test_a_transaction_belongs_to_its_thread(database: Database) -> None:
-    import threading
-
     seen: list[tuple[bool, list[str]]] = []
     with database.write() as connection:
         add(connection, "ada")
@@ -209,6 +213,176 @@ def test_a_full_disk_loses_the_transaction_and_nothing_else(database: Database) 
     assert names(database) == ["ada", "bea"]
 
 
-def test_a_home_is_private(tmp_path: Path) -> None:
-    Database(tmp_path / "home" / "memos.db").close()
-    assert (tmp_path / "home").stat().st_mode & 0o077 == 0
+def test_a_home_and_its_copies_are_private(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "memos.db"
+    Database(path).close()
+    migrate.copy(path, path.with_name("copy"))
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert [file.stat().st_mode & 0o777 for file in path.parent.iterdir()] == [0o600, 0o600]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_transaction_too_large_for_the_disk_leaves_room_for_small_ones(tiny_disk: Path) -> None:
+    database = Database(tiny_disk / "memos.db")
+    with database.write() as connection:
+        add(connection, "ada")
+
+    def fill() -> None:
+        with database.write() as whole:
+            add(whole, "bea")
+            with contextlib.suppress(StorageError), database.write() as part:
+                for number in range(8_000):
+                    add(part, f"agent {number} " + "x" * 1000)
+
+    with pytest.raises(StorageError, match="undid the whole transaction"):
+        fill()
+    assert names(database) == ["ada"]
+    for number in range(20):
+        with database.write() as connection:
+            add(connection, f"small {number}")
+    assert len(names(database)) == 21
+    database.close()
+
+
+def test_a_failed_transaction_gives_its_log_back(tmp_path: Path, database: Database) -> None:
+    def fill() -> None:
+        with database.write() as connection:
+            for number in range(5_000):
+                add(connection, f"agent {number} " + "x" * 1000)
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+            add(connection, "x" * 100_000)
+
+    with pytest.raises(StorageError, match="disk is full"):
+        fill()
+    assert (tmp_path / "memos.db-wal").stat().st_size == 0
+
+
+def test_a_failure_in_a_part_is_a_storage_error_there(database: Database) -> None:
+    with database.write() as whole:
+        add(whole, "ada")
+        with pytest.raises(StorageError, match="UNIQUE"), database.write() as part:
+            add(part, "bea")
+            add(part, "ada")
+        with pytest.raises(StorageError, match="no such table"), database.read() as view:
+            view.exec_driver_sql("SELECT * FROM nowhere")
+        add(whole, "carla")
+    assert names(database) == ["ada", "carla"]
+
+
+def test_nothing_is_written_once_sqlite_has_undone_the_whole(database: Database) -> None:
+    seen: list[str] = []
+
+    def go_on() -> None:
+        with database.write() as whole:
+            add(whole, "ada")
+            try:
+                with database.write(), database.write() as part:
+                    add(part, "bea")
+                    part.exec_driver_sql(
+                        "INSERT OR ROLLBACK INTO agents (name, scratch, next_message_id, created_at, last_active_at) "
+                        "VALUES ('ada', 0, 1, 0, 0)"
+                    )
+            except StorageError as error:
+                seen.append(str(error))
+            for join in (database.write, database.read):
+                try:
+                    with join() as connection:
+                        add(connection, "dora")
+                except StorageError as error:
+                    seen.append(str(error))
+
+    with pytest.raises(StorageError, match="undid the whole transaction"):
+        go_on()
+    assert ["UNIQUE" in line for line in seen] == [True, False, False]
+    assert all("undid the whole" in line for line in seen[1:])
+    assert names(database) == []
+    with database.write() as connection:
+        add(connection, "emil")
+    assert names(database) == ["emil"]
+
+
+def test_a_new_file_holds_its_tables_without_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "memos.db"
+    database = Database(path)
+    assert (tmp_path / "memos.db-wal").stat().st_size == 0
+    database.close()
+
+
+@pytest.mark.parametrize("beside", ["index", "locks"])
+@pytest.mark.parametrize("lost", ["emptied", "log gone"])
+def test_a_home_whose_content_was_lost_is_not_begun_anew(
+    tmp_path: Path, beside: str, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "CREATION_WAIT_S", 0)
+    path = tmp_path / "memos.db"
+    path.touch()
+    if lost == "log gone":  # a file whose tables stood in the log only
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    (tmp_path / beside).mkdir()
+    (tmp_path / beside / "something").touch()
+    assert "is empty, but this home has been in use" in refusal(path)
+    path.unlink()
+    Database(path).close()
+
+
+def test_an_empty_file_in_an_unused_home_is_begun(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "memos.db").touch()
+    Database(tmp_path / "memos.db").close()
+
+
+def test_a_home_that_another_process_is_making_is_waited_for(tmp_path: Path) -> None:
+    Database(tmp_path / "other.db").close()
+    path = tmp_path / "memos.db"
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "agent-1.lock").touch()
+    path.touch()
+    opened: list[str] = []
+
+    def open_it() -> None:
+        database = Database(path)
+        opened.extend(names(database))
+        database.close()
+
+    thread = threading.Thread(target=open_it)
+    thread.start()
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as made,
+        contextlib.closing(sqlite3.connect(path)) as target,
+    ):
+        made.execute(
+            "INSERT INTO agents (name, scratch, next_message_id, created_at, last_active_at) VALUES ('ada', 0, 1, 0, 0)"
+        )
+        made.commit()
+        made.backup(target)
+    thread.join()
+    assert opened == ["ada"]
+
+
+def test_a_file_without_its_version_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "memos.db"
+    Database(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM alembic_version")
+    assert "is no memos database, or a damaged one" in refusal(path)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "memos.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE agents (mine)")
+    before = path.read_bytes()
+    assert "is no memos database" in refusal(path)
+    assert path.read_bytes() == before

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memos.errors import UsageError
+from memos.errors import DocumentError
 from memos.hits import DocumentInfo
 from memos.storage.documents import SqliteDocuments
 from memos.storage.scope import Scope
@@ -36,7 +36,7 @@ def test_only_attached_documents_are_there(
     page = documents.search("fish", limit=5)
     assert (page.total, page.hits[0].text, page.hits[0].source) == (1, "my fish\n", "/mine.txt")
     assert SqliteDocuments(new_agent("bob"), index).search("fish", limit=5).total == 0
-    with pytest.raises(UsageError, match="ingest it first"):
+    with pytest.raises(DocumentError, match="no document is stored under this path"):
         documents.attach("/unknown.txt")
 
 

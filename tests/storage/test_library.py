@@ -83,8 +83,37 @@ def test_a_known_file_is_recognised_by_its_bytes(library: SqliteLibrary) -> None
     assert document.pages == 3
     assert library.find_file(b"bytes") == document
     assert library.find_file(b"other") is None
-    assert library.link(document.id, "/copy.txt").source == "/copy.txt"
+    copy = library.link(document.id, "/copy.txt", b"bytes")
+    assert copy is not None
+    assert copy.source == "/copy.txt"
     assert library.find("/copy.txt") is not None
+
+
+def test_another_file_of_the_same_text_is_recognised_by_its_bytes_too(library: SqliteLibrary) -> None:
+    documents = [
+        library.finish(library.begin(file), b"content", source, pages=None, lines=1)
+        for file, source in ((b"plain", "/x.txt"), (b"with a mark", "/y.txt"))
+    ]
+    assert documents[0].id == documents[1].id
+    found = library.find_file(b"with a mark")
+    assert found is not None
+    assert found.id == documents[0].id
+    library.remove(documents[1])
+    assert library.find_file(b"with a mark") is None
+    assert library.find_file(b"plain") is not None
+
+
+def test_a_document_that_is_being_removed_gets_no_new_source(
+    library: SqliteLibrary, load: Load, database: Database
+) -> None:
+    document = load("/a.txt", ["fish\n"])
+    with database.write() as connection:  # what a removal commits before it takes anything out
+        connection.execute(sa.delete(schema.sources))
+        connection.execute(sa.update(schema.documents).values(whole=False, content_hash=None))
+    assert library.link(document.id, "/b.txt", b"file") is None
+    library.discard(document.id)
+    assert library.link(document.id, "/b.txt", b"file") is None
+    assert count(database, schema.sources) == 0
 
 
 def test_passage_ids_come_from_content_and_origin(library: SqliteLibrary, load: Load, database: Database) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Generator
@@ -82,3 +84,22 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
         TurnLock(tmp_path / "file" / "locks", "agent-1", "ada").held(),
     ):
         pass
+
+
+def test_no_argument_of_the_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments, told in (
+        (["/bin/memos", "send", "sk-SECRET"], "memos send"),
+        (["/home/ada/prog.py", "sk-SECRET"], "prog.py"),
+        (["memos", "--model", "x"], "memos"),
+        (["prog.py"], "prog.py"),
+    ):
+        monkeypatch.setattr(sys, "argv", arguments)
+        with TurnLock(tmp_path / "locks", "agent-1", "ada").held():
+            signed = json.loads((tmp_path / "locks" / "agent-1.json").read_text(encoding="utf-8"))
+        assert signed == {"pid": os.getpid(), "command": told}
+
+
+def test_locks_are_private(tmp_path: Path) -> None:
+    with TurnLock(tmp_path / "locks", "agent-1", "ada").held():
+        modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "locks").iterdir()}
+    assert ((tmp_path / "locks").stat().st_mode & 0o777, modes) == (0o700, {0o600})

@@ -47,6 +47,9 @@ def test_a_fresh_home_equals_one_migrated_from_nothing(tmp_path: Path) -> None:
     for name, definition in fresh.items():
         assert definition == migrated[name], name
     assert {"messages", "messages_fts", "passages_fts"} <= fresh.keys()
+    for name in schema.FULL_TEXT_TABLES:
+        settings = f"SELECT k, v FROM {name}_config ORDER BY k"
+        assert query(tmp_path / "fresh.db", settings) == query(tmp_path / "migrated.db", settings)
 
 
 def test_the_schema_names_the_newest_revision() -> None:

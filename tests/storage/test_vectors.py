@@ -60,8 +60,14 @@ def state_of(database: Database) -> pending.IndexState:
         return pending.state(connection)
 
 
-def table_of(tmp_path: Path) -> VectorTable:
-    return VectorTable.open(tmp_path / "index")
+def table_of(tmp_path: Path, database: Database) -> VectorTable:
+    """The index as its state describes it."""
+    state = state_of(database)
+    return VectorTable.open(tmp_path / "index", state.table_name, state.table_version)
+
+
+def rows_of(tmp_path: Path, database: Database) -> int:
+    return table_of(tmp_path, database).count()
 
 
 def ranking(index: VectorIndex, owner: str, query: str = "Where are the fossils?") -> list[tuple[int, float]]:
@@ -86,8 +92,8 @@ def test_applied_and_pending_score_alike(
     archival.insert(FACTS[2])
     before = ranking(index, owner)
     index.apply_pending()
-    assert state_of(database) == pending.IndexState("static-minilm-256-1", 3)
-    assert table_of(tmp_path).seqs() == {1, 2, 3}
+    assert (state_of(database).embedder, state_of(database).applied_seq) == ("static-minilm-256-1", 3)
+    assert rows_of(tmp_path, database) == 3
     assert ranking(index, owner) == before
     archival.insert("A fossil fish hangs in the hall.")
     assert {seq for seq, _ in ranking(index, owner)} == {1, 2, 3, 4}
@@ -100,14 +106,17 @@ def test_dying_between_the_write_and_its_record_doubles_nothing(
         archival.insert(fact)
     index.apply_pending()
     before = ranking(index, owner)
-    for applied in (0, 1):
+    archival.insert("More fossils.")
+    state = state_of(database)
+    index.apply_pending()
+    for earlier in (state, pending.NOTHING):
         with database.write() as connection:
-            pending.save(connection, pending.IndexState("static-minilm-256-1", applied))
+            pending.save(connection, earlier)
         again = open_index()
-        assert ranking(again, owner) == before
+        assert set(before) < set(ranking(again, owner))
         again.apply_pending()
-        assert table_of(tmp_path).count() == 3
-        assert ranking(again, owner) == before
+        assert rows_of(tmp_path, database) == 4
+        assert len(ranking(again, owner)) == 4
 
 
 def test_owners_are_kept_apart(
@@ -123,7 +132,7 @@ def test_owners_are_kept_apart(
     assert index.search("", [owner], 5) == []
 
 
-@pytest.mark.parametrize("damage", ["removed", "truncated", "garbage", "emptied"])
+@pytest.mark.parametrize("damage", ["removed", "truncated", "garbage", "emptied", "a file"])
 @pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
 def test_a_damaged_index_is_no_error_and_gives_no_wrong_result(
     damage: str,
@@ -132,6 +141,7 @@ def test_a_damaged_index_is_no_error_and_gives_no_wrong_result(
     index: VectorIndex,
     open_index: OpenIndex,
     owner: str,
+    database: Database,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -141,26 +151,28 @@ def test_a_damaged_index_is_no_error_and_gives_no_wrong_result(
         archival.insert(fact)
     index.apply_pending()
     before = ranking(index, owner)
-    _damage(tmp_path / "index", damage)
+    _damage(tmp_path / "index", damage, state_of(database).table_name)
     again = open_index()
     assert ranking(again, owner) == before
     if many:
-        assert table_of(tmp_path).count() == 3
+        assert rows_of(tmp_path, database) == 3
     archival.insert("One more fossil.")
     again.apply_pending()
-    assert table_of(tmp_path).count() == 4
+    assert rows_of(tmp_path, database) == 4
     assert len(ranking(open_index(), owner)) == 4
 
 
-def _damage(folder: Path, damage: str) -> None:
+def _damage(folder: Path, damage: str, name: str) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
-    if damage == "removed":
+    if damage in ("removed", "a file"):
         shutil.rmtree(folder)
+        if damage == "a file":
+            folder.write_text("not a folder")
     elif damage == "emptied":  # an older version, as a power cut may leave
         shutil.rmtree(folder)
-        VectorTable.create(folder, 256)
-    for path in files:
+        VectorTable.create(folder, name, 256)
+    for path in files if folder.is_dir() else ():
         if damage == "truncated":
             path.write_bytes(b"")
         elif damage == "garbage":
@@ -193,6 +205,7 @@ def test_rebuild_tells_how_far_it_is_and_leaves_out_what_is_gone(
     owner: str,
     load: Callable[..., DocumentInfo],
     library: SqliteLibrary,
+    database: Database,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -204,21 +217,21 @@ def test_rebuild_tells_how_far_it_is_and_leaves_out_what_is_gone(
     seen: list[tuple[int, int]] = []
     index.rebuild(lambda done, total: seen.append((done, total)))
     assert seen == [(2, 4), (4, 4)]
-    assert table_of(tmp_path).count() == 4
+    assert rows_of(tmp_path, database) == 4
     assert [seq for seq, _ in ranking(index, f"d{kept.id}")] == [6]
     assert len(ranking(index, owner)) == 3
 
 
 def test_a_document_is_added_and_removed_whole(
-    index: VectorIndex, load: Callable[..., DocumentInfo], library: SqliteLibrary, tmp_path: Path
+    index: VectorIndex, load: Callable[..., DocumentInfo], library: SqliteLibrary, database: Database, tmp_path: Path
 ) -> None:
     document = load("a.txt", ["Trilobites lived long ago.\n", "Dogs did not.\n"])
     assert [seq for seq, _ in ranking(index, f"d{document.id}")] == [1, 2]
     index.apply_pending()
-    assert table_of(tmp_path).count() == 2
+    assert rows_of(tmp_path, database) == 2
     assert [seq for seq, _ in ranking(index, f"d{document.id}")] == [1, 2]
     library.remove(document)
-    assert table_of(tmp_path).count() == 0
+    assert rows_of(tmp_path, database) == 0
     assert ranking(index, f"d{document.id}") == []
 
 
@@ -283,12 +296,12 @@ def test_a_half_made_index_is_not_read(
     assert ranking(again, owner) == before
     archival.insert("More fossils.")
     again.apply_pending()
-    assert state_of(database) == pending.IndexState("static-minilm-256-1", 4)
+    assert (state_of(database).embedder, state_of(database).applied_seq) == ("static-minilm-256-1", 4)
     assert len(ranking(again, owner)) == 4
 
 
 def test_two_threads_write_and_search_at_once(
-    archival: SqliteArchival, index: VectorIndex, owner: str, tmp_path: Path
+    archival: SqliteArchival, index: VectorIndex, owner: str, database: Database, tmp_path: Path
 ) -> None:
     def work(number: int) -> bool:
         archival.insert(f"Note {number} about trilobites and the cellar.")
@@ -299,7 +312,7 @@ def test_two_threads_write_and_search_at_once(
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(work, range(30)))
     index.apply_pending()
-    assert table_of(tmp_path).count() == 30
+    assert rows_of(tmp_path, database) == 30
     assert len(index.search("trilobites", [owner], 1000)) == 30
 
 
@@ -307,7 +320,7 @@ def test_small_files_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     from memos.storage import lance
 
     monkeypatch.setattr(lance, "MAX_FRAGMENTS", 3)
-    table = VectorTable.create(tmp_path / "merged", 4)
+    table = VectorTable.create(tmp_path / "merged", "small", 4)
     for seq in range(6):
         table.add([seq], ["a1"], np.eye(4, dtype=np.float32)[[seq % 4]])
     table.compact()
@@ -326,7 +339,7 @@ def test_deleting_an_agent_erases_its_vectors(
         connection.execute(sa.insert(schema.index_log), removed)
         connection.execute(sa.delete(schema.agents))
     index.apply_pending()
-    assert table_of(tmp_path).count() == 0
+    assert rows_of(tmp_path, database) == 0
 
 
 def test_nothing_heavy_is_loaded_until_it_is_needed() -> None:

@@ -17,11 +17,14 @@ from datetime import timedelta
 
 from memos import Agent
 from memos.backends.rendering import render_messages
+from memos.build import Memory
 from memos.context import Budget, MainContext
 from memos.events import Flushed
 from memos.messages import Message
 from memos.ports import Page, Request
 from memos.records import Receipt, Window
+from memos.storage.recall import SqliteRecall
+from memos.storage.state import SqliteState
 
 TEMPLATE_TOKENS = 5
 """What ChatML wraps around a message, its role included."""
@@ -59,6 +62,7 @@ class Rules:
     def __post_init__(self) -> None:
         self.window = Window()
         self._last: tuple[Page, ...] = ()
+        self._last_budget: Budget | None = None
         self._in_turn = 0
 
     def watch(self, agent: Agent) -> None:
@@ -130,15 +134,16 @@ class Rules:
             if label in told:
                 require(told[label] == value, 6, f"block {label!r} is shown as {told[label]!r}, not {value!r}")
                 continue
-            shown = re.search(rf"<{label} limit_tokens=[^\n]*>\n(.*?)</{label}>", rendered + "\n", re.DOTALL)
-            body = f"{value}\n" if value else ""
-            seen = shown is not None and (shown[1] == body or f">\n{body}</{label}>" in rendered)
-            require(seen, 6, f"the model cannot know that block {label!r} reads {value!r}")
+            kept = value.replace(f"</{label}", f"<\\/{label}")  # as rendered, a value cannot end its own block
+            body = f"{kept}\n" if kept else ""
+            seen = re.search(rf"^<{label} limit_tokens=[^\n]*>\n{re.escape(body)}</{label}>$", rendered, re.MULTILINE)
+            require(seen is not None, 6, f"the model cannot know that block {label!r} reads {value!r}")
 
     def _check_extension(self, request: Request) -> None:
         window = self._state.window()
         moved = (window.first_id, window.receipt_id) != (self.window.first_id, self.window.receipt_id)
-        if not moved and not self.renews:
+        shrunk, self._last_budget = self.budget != self._last_budget, self.budget
+        if not moved and not shrunk and not self.renews:
             require(window == self.window, 9, f"the prefix was made anew without a flush: {self.window} to {window}")
             before, now = [_bytes(page) for page in self._last], [_bytes(page) for page in request.pages]
             for old, new in zip(before, now, strict=False):
@@ -232,15 +237,15 @@ class Rules:
         return self.agent._parts.context  # pyright: ignore[reportPrivateUsage]
 
     @property
-    def _memory(self):
+    def _memory(self) -> Memory:
         return self.agent._parts.memory  # pyright: ignore[reportPrivateUsage]
 
     @property
-    def _state(self):
+    def _state(self) -> SqliteState:
         return self._memory.state
 
     @property
-    def _recall(self):
+    def _recall(self) -> SqliteRecall:
         return self._memory.recall
 
 

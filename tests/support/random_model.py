@@ -35,7 +35,10 @@ NAUGHTY = (
     "ﷺ" * 20,
     "-1e308 NaN Infinity 0x1F 1_000 ٣٤٥ ⅷ",
 )
-_WORDS = tuple(["granite", "basalt", "shale", "river", "layer", "trilobite", "drawer", "lamp", "window", "letter", "copper", "Ada", "Bea", "17", "1842"])
+_WORDS = (
+    *("granite", "basalt", "shale", "river", "layer", "trilobite", "drawer"),
+    *("lamp", "window", "letter", "copper", "Ada", "Bea", "17", "1842"),
+)
 _FUNCTIONS = ("core_memory_append", "core_memory_replace", "conversation_search", "archival_memory_search")
 
 
@@ -44,7 +47,7 @@ class Crash(BaseException):
 
 
 def any_text(chance: Random, most_tokens: int) -> str:
-    """A text of any size up to about `most_tokens`, mostly small, at times nasty; nearly always with a word of its own."""
+    """A text of up to about `most_tokens`, mostly small, at times nasty, nearly always with a word of its own."""
     if chance.random() < 0.15:
         return chance.choice(NAUGHTY)
     size = int(2 ** chance.uniform(0, max(1, most_tokens).bit_length()))

@@ -66,7 +66,7 @@ class World:
         (home / "settings.toml").write_text(setting.file, encoding="utf-8")
         count = byte_count if setting.bytewise else exact_count
         self.rules = Rules(count, setting.flush, setting.evict)
-        self.model = RandomModel(chance, setting.window, count, self.rules.asked, lambda: self.agent.interrupt())
+        self.model = RandomModel(chance, setting.window, count, self.rules.asked, self._interrupt)
         self.model.margin_percent = 100 if setting.window < 1536 else 130
         self.endings: Counter[str] = Counter()
         self.steps = 0
@@ -163,8 +163,10 @@ class World:
             self.agent.requests()
         self._settle()
 
-    def close(self) -> None:
+    def look_back(self) -> None:
         self.rules.check_log()
+
+    def close(self) -> None:
         self.agent.close()
         if self.other is not None:
             self.other.close()
@@ -192,9 +194,7 @@ class World:
 
         for tools in ([fetch], []):
             try:
-                self.agent = Agent.open(
-                    "ada", backend=self.model, home=self.home, loop=self.setting.loop, tools=tools
-                )
+                self.agent = Agent.open("ada", backend=self.model, home=self.home, loop=self.setting.loop, tools=tools)
                 break
             except SettingsError:  # a small window has no room for a further function
                 if not tools:
@@ -254,6 +254,10 @@ class World:
         self._expected.clear()
         self.model.said.clear()
         return gained
+
+    def _interrupt(self) -> None:
+        """Whichever agent is open now."""
+        self.agent.interrupt()
 
     def _kept(self, message: Message) -> tuple[str, str, object]:
         return message.text, message.thoughts, message.calls

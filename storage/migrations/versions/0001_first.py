@@ -258,6 +258,7 @@ def _create_documents() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("document_id", sa.Integer(), nullable=False),
+        sa.Column("file_hash", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["document_id"], ["documents.id"], name=op.f("fk_sources_document_id"), ondelete="CASCADE"
@@ -266,6 +267,7 @@ def _create_documents() -> None:
         sa.UniqueConstraint("path", name=op.f("uq_sources_path")),
     )
     op.create_index(op.f("ix_sources_document_id"), "sources", ["document_id"], unique=False)
+    op.create_index(op.f("ix_sources_file_hash"), "sources", ["file_hash"], unique=False)
     op.create_table(
         "agent_sources",
         sa.Column("agent_id", sa.Integer(), nullable=False),
@@ -344,6 +346,8 @@ def _create_index() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("embedder", sa.Text(), nullable=False),
         sa.Column("applied_seq", sa.Integer(), nullable=False),
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("table_version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_index_state")),
     )
 
@@ -354,3 +358,4 @@ def _create_full_text() -> None:
             f"CREATE VIRTUAL TABLE {name} USING fts5(owner, words, content='', "
             "tokenize='porter unicode61 remove_diacritics 2')"
         )
+        op.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('rank', 'bm25(0.0, 1.0)')")  # noqa: S608
