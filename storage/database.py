@@ -7,6 +7,7 @@ lock. A transaction belongs to its thread; one opened inside another joins it.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -87,6 +88,14 @@ class Database:
     def in_transaction(self) -> bool:
         """Whether this thread has a write transaction open, which may yet be rolled back."""
         return getattr(self._current, "connection", None) is not None
+
+    def require_room(self, spared_bytes: int) -> None:
+        """Raises `StorageError` when the disk has less than this left."""
+        if shutil.disk_usage(self.path.parent).free < spared_bytes:
+            raise StorageError(
+                f"{self.path}: the disk is almost full, and {spared_bytes >> 20} MB of it are kept for what is said; "
+                "free some space and repeat the command."
+            )
 
     def empty_log(self, wait_s: float = 0) -> None:
         """Move the write-ahead log into the file and give its space back, as far as that goes."""

@@ -24,6 +24,8 @@ from memos.storage.vectors import VectorIndex
 
 BATCH_PASSAGES = 100
 """One transaction's worth: some 15 ms of work."""
+SPARED_BYTES = 16 << 20
+"""A load leaves so much of the disk to what is said, and to its own removal."""
 ABANDONED_AFTER = timedelta(minutes=10)
 ID_CHARS = 16
 
@@ -70,6 +72,7 @@ class SqliteLibrary:
         for start in range(0, len(chunks), BATCH_PASSAGES):
             batch = chunks[start : start + BATCH_PASSAGES]
             words = [lexical.index_words(chunk.text) for chunk in batch]
+            self._database.require_room(SPARED_BYTES)
             with self._database.write() as connection:
                 self._add(connection, draft_id, batch, words)
 

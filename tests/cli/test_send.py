@@ -159,7 +159,7 @@ def test_ctrl_c_ends_the_turn_and_keeps_what_was_said(script: Script) -> None:
 
 
 def test_exit_codes_of_turns(capsys: pytest.CaptureFixture[str]) -> None:
-    assert conclude(Turn("", "yield", 1)) == 0
+    assert conclude(Turn("Hello.", "yield", 1)) == 0
     assert capsys.readouterr().err == ""
     assert conclude(Turn("", "interrupt", 1)) == 130
     assert conclude(Turn("", "error", 1, error="no\nanswer")) == 4

@@ -40,7 +40,7 @@ def test_over_the_limit_is_refused_with_both_figures_and_advice() -> None:
         appended(full, "four five six", words)
     assert "'human' holds at most 4 tokens and this would make 6" in str(caught.value)
     assert "condense" in str(caught.value)
-    assert "archival_memory_insert" in str(caught.value)
+    assert "archival memory" in str(caught.value)
     with pytest.raises(Refusal, match="at most 4 tokens and this would make 5"):
         replaced(full, "three", "3 3 3", words)
 
@@ -102,7 +102,7 @@ def test_an_edit_and_its_alert_are_one_transaction(memory: Memory) -> None:
 
 def test_a_refused_edit_from_outside_tells_the_model_nothing(script: Script) -> None:
     with Agent.open("ada", model=script([{"text": "hm"}])) as agent:
-        with pytest.raises(UsageError, match=r"Block 'human': .*does not occur"):
+        with pytest.raises(UsageError, match=r"human: .*does not occur"):
             agent.core["human"].replace("absent", "x")
         with pytest.raises(UsageError, match="at most"):
             agent.core["human"].append("word " * 5_000)

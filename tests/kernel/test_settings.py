@@ -88,7 +88,7 @@ def test_a_wrong_line_names_its_file_and_key(home: Path, line: str, key: str) ->
 
 
 def test_a_wrong_variable_or_flag_names_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "the command line: max_steps" in refusal({"max_steps": "soon"})
+    assert "the options given: max_steps" in refusal({"max_steps": "soon"})
     monkeypatch.setenv("MEMOS_MAX_STEPS", "soon")
     assert "the environment: max_steps" in refusal()
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -219,40 +217,6 @@ def test_a_home_and_its_copies_are_private(tmp_path: Path) -> None:
     migrate.copy(path, path.with_name("copy"))
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert [file.stat().st_mode & 0o777 for file in path.parent.iterdir()] == [0o600, 0o600]
-
-
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not permitted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_transaction_too_large_for_the_disk_leaves_room_for_small_ones(tiny_disk: Path) -> None:
-    database = Database(tiny_disk / "memos.db")
-    with database.write() as connection:
-        add(connection, "ada")
-
-    def fill() -> None:
-        with database.write() as whole:
-            add(whole, "bea")
-            with contextlib.suppress(StorageError), database.write() as part:
-                for number in range(8_000):
-                    add(part, f"agent {number} " + "x" * 1000)
-
-    with pytest.raises(StorageError, match="undid the whole transaction"):
-        fill()
-    assert names(database) == ["ada"]
-    for number in range(20):
-        with database.write() as connection:
-            add(connection, f"small {number}")
-    assert len(names(database)) == 21
-    database.close()
 
 
 def test_a_failed_transaction_gives_its_log_back(tmp_path: Path, database: Database) -> None:
