@@ -58,6 +58,8 @@ _VERB = re.compile(
 )
 _POLAR = re.compile(r"\W*(?:do|does|did|have|has|had|can|could|will|would|should|am|is|was|were|are)\b", re.I)
 _INTRODUCES = re.compile(r"\bI(?:\s+am|['’]m)\s+[A-Z]|\b[Mm]y\s+name\b|\bcall\s+me\b")
+LANGUAGE_SHARE = 0.6
+"""Letters among all signs that are no space: prose has about 0.95, a drawing or a table of figures far less."""
 _FENCE_MARK = re.compile(r"```|~~~")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*\n.*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _NUMBER = re.compile(
@@ -137,10 +139,19 @@ def best_quotes(question: str, texts: Sequence[Text]) -> list[Quote]:
 
 
 def _prose(source: Text) -> tuple[Span, ...]:
-    """The sentences of a text; of a document's those outside its fenced code."""
+    """The sentences of a text; of a document those that are language: no fenced code, no drawing, no figures."""
     spans = sentences.split(source.text)
-    fences = [match.span() for match in _FENCE.finditer(source.text)] if source.tier == "documents" else []
-    return tuple(span for span in spans if not any(start < span.end and span.start < end for start, end in fences))
+    if source.tier != "documents":
+        return tuple(spans)
+    fences = [match.span() for match in _FENCE.finditer(source.text)]
+    spans = [span for span in spans if not any(start < span.end and span.start < end for start, end in fences)]
+    return tuple(span for span in spans if _is_language(source.text[span.start : span.end]))
+
+
+def _is_language(text: str) -> bool:
+    """Whether letters make up most of it."""
+    signs = [character for character in text if not character.isspace()]
+    return sum(map(str.isalpha, signs)) >= LANGUAGE_SHARE * len(signs)
 
 
 def _ranked(candidates: list[_Candidate]) -> list[_Candidate]:

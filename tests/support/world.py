@@ -207,7 +207,9 @@ class World:
         before = parts.memory.state.window()
         if self._is_new:  # the first turn after opening renders core memory anew
             before, self._is_new = replace(before, core_version=parts.context.newest_core()), False
-        asked = self.rules.requests
+        asked, ended = self.rules.requests, self.endings.total()
+        last = parts.memory.state.last_turn()
+        carries_on = last is not None and last.stopped_by is None
         try:
             for event in events:
                 before = self._heard(event, before)
@@ -215,6 +217,8 @@ class World:
             self.endings["raised"] += 1
             self.endings["did not fit"] += "The prompt takes" in str(error)
         except Crash:
+            if carries_on and self.endings.total() == ended:  # the new event was never reached, nor acknowledged
+                self._expected.clear()
             self.endings["crash"] += 1
             self.rules.renews = True
         except AgentBusy as error:
