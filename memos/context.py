@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from memos.errors import SettingsError
@@ -175,10 +175,21 @@ class MainContext:
             first = self._queue[-1].message.id + 1 if self._queue else self._window.first_id
             self._queue += [self.message_page(message) for message in self._recall.read(first)]
 
-    def compile(self) -> Prompt:
-        """The whole prompt as it would be sent now."""
+    def extend(self, messages: Sequence[Message]) -> None:
+        """Append what the running turn has added itself; where others wrote in between, read the log."""
         with self.lock:
-            self.refresh()
+            last = self._queue[-1].message.id if self._queue else self._window.first_id - 1
+            new = [message for message in messages if message.id > last]
+            if [message.id for message in new] == list(range(last + 1, last + 1 + len(new))):
+                self._queue += [self.message_page(message) for message in new]
+            else:
+                self.refresh()
+
+    def compile(self, *, refresh: bool = True) -> Prompt:
+        """The whole prompt as it would be sent now; without `refresh`, of what is known here of the log."""
+        with self.lock:
+            if refresh:
+                self.refresh()
             pages = (*self._head, *self._queue)
             return Prompt(pages, self.tools, self.functions_tokens, self._usage(pages))
 

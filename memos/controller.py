@@ -24,6 +24,7 @@ from memos.errors import BackendError, ContextOverflow, StorageError, UsageError
 from memos.events import (
     CallFinished,
     CallStarted,
+    ContextUsage,
     EventIn,
     EventOut,
     MemoryEdited,
@@ -176,7 +177,7 @@ class Controller:
                 running.messages,
                 stopped_by=stopped_by,
                 usage=running.usage,
-                context=self._context.compile().usage,
+                context=self._usage(running),
                 error=str(error) if error else None,
             )
         )
@@ -207,7 +208,8 @@ class Controller:
 
     def _warn(self, running: _Progress) -> Generator[EventOut, None, bool]:
         """Tell the model of memory pressure, once a period, so that it can save what matters."""
-        prompt = self._context.compile()
+        self._context.extend(running.messages)
+        prompt = self._context.compile(refresh=False)
         if not self._pager.needs_warning(prompt):
             return False
         used, budget = prompt.usage.used_tokens, self._context.budget.available_tokens
@@ -250,7 +252,7 @@ class Controller:
         running.usage += reply.usage
         if text and not partial:
             yield Spoken(text)
-        yield StepFinished(reply.usage, self._context.compile().usage)
+        yield StepFinished(reply.usage, self._usage(running))
 
     def _complete(self, prompt: Prompt) -> Generator[EventOut, None, tuple[Reply, bool]]:
         """The reply, and whether an interrupt cut it short."""
@@ -363,6 +365,10 @@ class Controller:
         return self._append(running, self._result(call, outcome))
 
     # ------------------------------------------------------------ messages
+
+    def _usage(self, running: _Progress) -> ContextUsage:
+        self._context.extend(running.messages)
+        return self._context.compile(refresh=False).usage
 
     def _append(self, running: _Progress, message: Message) -> Message:
         stored = self._recall.append(message)
