@@ -37,7 +37,8 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._found = path.exists()
-            path.touch(mode=0o600)  # what is remembered is nobody else's business
+            if not self._found:
+                path.touch(mode=0o600)  # what is remembered is nobody else's business
         except OSError as error:
             raise StorageError(f"{path.parent}: cannot be created ({error.strerror}); set MEMOS_HOME.") from None
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})

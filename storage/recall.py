@@ -6,6 +6,7 @@ Nothing here ever changes or deletes a message, decides what is in context, or r
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,7 @@ class SqliteRecall:
         return HitPage(total=len(hits), hits=tuple(hits[offset : offset + limit]), offset=offset)
 
 
-def _search_whole(connection: sa.Connection, values: dict[str, object]) -> HitPage:
+def _search_whole(connection: sa.Connection, values: Mapping[str, object]) -> HitPage:
     """A page of the matches in the whole log of an agent."""
     total = connection.execute(_SEARCH_WHOLE_TOTAL, values).scalar_one()
     ranked = connection.execute(_SEARCH_WHOLE, values).all() if total else ()

@@ -115,7 +115,7 @@ class Controller(RuleBasedStateMachine):
 def test_whatever_happens_every_promise_is_kept() -> None:
     # Most of what happens follows from the seeds, which cannot be shrunk: trying would only take minutes.
     phases = (Phase.explicit, Phase.generate)
-    small = settings(max_examples=12, stateful_step_count=25, deadline=None, phases=phases)
+    small = settings(max_examples=8, stateful_step_count=25, deadline=None, phases=phases)
     run(Controller, settings=small)
 
 

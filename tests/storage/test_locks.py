@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
 def test_no_argument_of_the_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments, told in (
         (["/bin/memos", "send", "sk-SECRET"], "memos send"),
-        (["/home/ada/prog.py", "sk-SECRET"], "prog.py"),
+        (["/opt/ada/prog.py", "sk-SECRET"], "prog.py"),
         (["memos", "--model", "x"], "memos"),
         (["prog.py"], "prog.py"),
     ):

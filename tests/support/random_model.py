@@ -30,6 +30,7 @@ NAUGHTY = (
     "東京都渋谷区は晴れです。今天天气很好。한국어도 있다.",
     "e\u0301\u0302\u0303 Z\u0351\u036b\u0343a\u0321l\u034eg\u0322o\u0489",
     "👩‍👩‍👧‍👦🏳️‍🌈🇩🇪👍🏿",
+    "\ud800 a lone surrogate \udfff",
     "%s %n {0} ${HOME} $(id) `id` \\u0000 \\",
     "line\u2028separator\u2029paragraph\x85next\x0bvertical\x0cform",
     "ﷺ" * 20,
