@@ -87,7 +87,9 @@ class Settings(BaseModel):
     @classmethod
     def _known_kind(cls, model: str) -> str:
         if model != "extractive" and not re.fullmatch(r"(openai|gguf|scripted):.+", model, re.DOTALL):
-            raise PydanticCustomError("model", f"Unknown model {model!r}: {MODEL_KINDS}")
+            raise PydanticCustomError(
+                "model", "Unknown model {model}: {kinds}", {"model": repr(model), "kinds": MODEL_KINDS}
+            )
         return model
 
     @field_validator("timezone")
@@ -96,7 +98,8 @@ class Settings(BaseModel):
         try:
             return timezone if timezone is None else ZoneInfo(timezone).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise PydanticCustomError("timezone", f"{timezone!r} is no IANA time zone, such as Europe/Rome") from None
+            named = {"zone": repr(timezone)}
+            raise PydanticCustomError("timezone", "{zone} is no IANA time zone, such as Europe/Rome", named) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def ingest(
     paths: Sequence[Path | str],
     library: Library,
     *,
-    on_document: Callable[[DocumentInfo], None] | None = None,
+    on_document: Callable[[DocumentInfo], object] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
     """Store each file, and the files of each folder; a file that fails is reported and the rest goes on.
