@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from memos.cli import output, shapes
 from memos.cli.session import Flags, open_agent, open_memory
 from memos.errors import UsageError
 from memos.messages import Message
 from memos.records import Receipt
-
-if TYPE_CHECKING:
-    from memos.ports import StateStore
 
 SHOWN_CHARS = 2000
 """Of a message's text, on the screen; `--json` gives all of it."""
@@ -39,23 +35,23 @@ def receipts(flags: Flags, *, as_json: bool) -> None:
     """Print every flush there was, oldest first; those that were not undone stand."""
     with open_memory(flags) as (_, memory):
         found = memory.state.receipts()
-        standing = _standing_ids(memory.state)
+        standing = memory.state.standing_receipts()
     if as_json:
-        shown = [shapes.receipt_json(receipt, stands=receipt.id in standing) for receipt in found]
+        shown = [shapes.receipt_json(receipt, stands=receipt in standing) for receipt in found]
         output.emit_json({"receipts": shown})
         return
     if not found:
         output.note("Nothing was paged out yet.")
         return
     header = ("receipt", "stands", "messages", "freed tokens", "summary by", "when")
-    output.emit_table(header, [_receipt_row(receipt, stands=receipt.id in standing) for receipt in found])
+    output.emit_table(header, [_receipt_row(receipt, stands=receipt in standing) for receipt in found])
 
 
 def show(receipt_id: int, flags: Flags, *, messages: bool, as_json: bool) -> None:
     """Print one flush: the summary before it, the one it wrote, and on request what it covers."""
     with open_memory(flags) as (_, memory):
         receipt = memory.state.receipt(receipt_id)
-        stands = receipt.id in _standing_ids(memory.state)
+        stands = receipt in memory.state.standing_receipts()
         old = memory.state.receipt(receipt.replaced_id).summary if receipt.replaced_id is not None else None
         covered = memory.recall.read(receipt.first_id, receipt.last_id) if messages else None
     if as_json:
@@ -101,16 +97,6 @@ def emit_message(message: Message) -> None:
         output.emit(_indented(message.text))
     for call in message.calls:
         output.emit(_indented(f"→ {call.name} {call.arguments}"))
-
-
-def _standing_ids(state: StateStore) -> set[int]:
-    """The receipts that together cover all that is not in the queue: each names the one it replaced."""
-    standing: set[int] = set()
-    receipt_id = state.window().receipt_id
-    while receipt_id is not None:
-        standing.add(receipt_id)
-        receipt_id = state.receipt(receipt_id).replaced_id
-    return standing
 
 
 def _receipt_row(receipt: Receipt, *, stands: bool) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from memos.cli.editor import edit_in_editor
 from memos.cli.send import check_text
 from memos.cli.session import Flags, open_memory, require_openable
 from memos.errors import SettingsError, UsageError
-from memos.records import Block
+from memos.records import Block, BlockVersion
 from memos.tokens import estimate_tokens
 
 if TYPE_CHECKING:
@@ -126,11 +126,13 @@ def history(label: str, flags: Flags, *, as_json: bool) -> None:
             version.agent or "(deleted)",
             version.cause,
             str(version.at_message_id),
-            str(_count(version.value)),
+            *_state(version),
+            version.description,
         )
         for version in versions
     ]
-    output.emit_table(("version", "when", "agent", "cause", "after message", "tokens"), rows)
+    header = ("version", "when", "agent", "cause", "after message", "tokens", "flags", "description")
+    output.emit_table(header, rows)
 
 
 def diff(label: str, flags: Flags, *, old: int | None, new: int | None) -> None:
@@ -144,10 +146,14 @@ def diff(label: str, flags: Flags, *, old: int | None, new: int | None) -> None:
 
 
 def restore(label: str, version: int, flags: Flags) -> None:
-    """Make an earlier version of a block the newest."""
-    with _open_core(flags) as core:
-        core[label].restore(version)
-    output.note(f"Block {label} reads as in version {version} again; the agent will be told.")
+    """Make an earlier version of a block the newest, if its holders can still be opened with its limit."""
+    with open_memory(flags) as (home, memory):
+        core = _core(memory)
+        block = core.block(label)
+        raised = any(old.version == version and old.limit_tokens > block.limit_tokens for old in core.history(label))
+        with _checked(home, *[memory.info.name, *_shared_with(home, memory, block)] if raised else ()):
+            core[label].restore(version)
+    output.note(f"Block {label} is as in version {version} again; the agent will be told.")
 
 
 def share(label: str, other: str, flags: Flags) -> None:
@@ -234,9 +240,13 @@ def _confirmed(label: str, agent: str, shared_with: list[str]) -> bool:
 
 
 def _row(block: Block, shared_with: list[str]) -> tuple[str, ...]:
-    size = f"{_count(block.value)}/{block.limit_tokens}"
-    flags = "read-only" if block.read_only else "-"
+    size, flags = _state(block)
     return (block.label, size, str(block.version), flags, ", ".join(shared_with) or "-", block.description)
+
+
+def _state(block: Block | BlockVersion) -> tuple[str, str]:
+    """Its size with its limit, and its flags."""
+    return f"{_count(block.value)}/{block.limit_tokens}", "read-only" if block.read_only else "-"
 
 
 def _block_json(block: Block, shared_with: list[str]) -> dict[str, object]:

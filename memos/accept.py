@@ -15,6 +15,9 @@ from typing import Literal
 from memos.events import EventIn, Heartbeat, Login, UserMessage
 from memos.messages import Kind, Message
 
+SHOWN_NAME_CHARS = 64
+"""A stamp is never spooled, so it must stay short; the whole name stands in the log."""
+
 
 def to_message(event: EventIn, now: datetime) -> Message:
     """The message that accepting an event appends."""
@@ -55,4 +58,4 @@ def from_elsewhere(role: Literal["user", "assistant"], text: str, name: str | No
 
 def _shown(name: str | None) -> str:
     """Who speaks: always "user" first, and nothing that could end the stamp and begin another."""
-    return " ".join(["user", *re.sub(r"[\[\]]", " ", name or "").split()])
+    return " ".join(["user", *re.sub(r"[\[\]]", " ", name or "").split()])[:SHOWN_NAME_CHARS].rstrip()

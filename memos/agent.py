@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,12 +16,13 @@ from memos.build import Home, Memory, Parts, assemble, make_backend, wake
 from memos.core_memory import CoreMemory
 from memos.documents.ingest import IngestReport, Progress, ingest
 from memos.errors import AgentBusy, UsageError
-from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, TurnFinished, UserMessage
+from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, UserMessage
 from memos.hits import DocumentInfo, HitPage
 from memos.messages import LoopMode, Message
 from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder, Reply
 from memos.records import Receipt
 from memos.requests import PastRequest, RequestLog
+from memos.turns import last_turn
 
 
 class Recall:
@@ -51,7 +53,7 @@ class Recall:
         A time without a zone is taken to be where the agent lives.
         """
         now = self._memory.clock.now()
-        at = now if created_at is None else created_at if created_at.tzinfo else created_at.replace(tzinfo=now.tzinfo)
+        at = now if created_at is None else created_at if created_at.tzinfo else self._memory.clock.at(created_at)
         if role not in ("user", "assistant"):
             raise UsageError(f'role is "user" or "assistant", not {role!r}.')
         return self._memory.recall.append(from_elsewhere("user" if role == "user" else "assistant", text, name, at))
@@ -138,7 +140,7 @@ class Agent:
         A key that was used before gives that turn again instead of a second one. Raises `BackendError`
         when the model fails, `AgentBusy` when another process takes a turn; what was said is kept.
         """
-        return _last_turn(self.stream(text, name=name, idempotency_key=idempotency_key))
+        return last_turn(self.stream(text, name=name, idempotency_key=idempotency_key))
 
     def stream(self, text: str, *, name: str | None = None, idempotency_key: str | None = None) -> Iterator[EventOut]:
         """The same, event by event. The last is a `TurnFinished`.
@@ -159,17 +161,28 @@ class Agent:
         """`stream`, each step of it in a worker thread."""
         events = self.stream(text, name=name, idempotency_key=idempotency_key)
         try:
-            while (event := await asyncio.to_thread(next, events, None)) is not None:
+            while (event := await self._next_of(events)) is not None:
                 yield event
         finally:
             await asyncio.to_thread(_close, events)
+
+    async def _next_of(self, events: Iterator[EventOut]) -> EventOut | None:
+        """One event, from a worker thread. Cancelled, it interrupts the turn and waits for its end."""
+        waiting = asyncio.ensure_future(asyncio.to_thread(next, events, None))
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            self.interrupt()
+            await asyncio.wait([waiting])
+            await asyncio.to_thread(deque, events, 0)  # runs it to its end, keeping nothing
+            raise
 
     def heartbeat(self, reason: str = "A timed heartbeat.") -> Turn | None:
         """Run the agent with no new message; None while the agent has paused its heartbeats."""
         until = self._parts.memory.state.heartbeats_paused_until()
         if until is not None and self._parts.memory.clock.now() < until:
             return None
-        return _last_turn(self._turn(Heartbeat(reason), None))
+        return last_turn(self._turn(Heartbeat(reason), None))
 
     def login(self) -> None:
         """Note in the log that a session begins; the agent sees it with the next turn."""
@@ -251,9 +264,12 @@ class Agent:
                     text = f"A document was loaded: {document.source} ({document.lines} lines). Search and open it."
                     memory.recall.append(alert("system_alert", text, memory.clock.now()))
 
+        had_documents = bool(memory.documents.list())
         report = ingest(paths, self._home.library, on_document=attach, progress=progress)
         self._home.index.apply_pending()
-        self._parts = assemble(self._home, memory, self._parts.backend, self._functions)
+        if not had_documents and memory.documents.list():
+            with self._own_turn():  # the first document brings functions to read it with
+                self._parts = assemble(self._home, memory, self._parts.backend, self._functions)
         return report
 
     def close(self) -> None:
@@ -281,16 +297,6 @@ class Agent:
                 yield
         finally:
             self._turns.release()
-
-
-def _last_turn(events: Iterator[EventOut]) -> Turn:
-    turn: Turn | None = None
-    for event in events:
-        if isinstance(event, TurnFinished):
-            turn = event.turn
-    if turn is None:
-        raise UsageError("The turn ended without a result.")
-    return turn
 
 
 def _close(events: Iterator[EventOut]) -> None:

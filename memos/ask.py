@@ -5,7 +5,7 @@ The documents stay: they are stored once per home, so the next question about th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from memos.build import Home, assemble, make_backend
 from memos.citations import Citation, find_citations
 from memos.documents.ingest import IngestReport, Progress, ingest
 from memos.errors import DocumentError, UsageError
-from memos.events import EventOut, Turn, TurnFinished, UserMessage
+from memos.events import EventOut, UserMessage
 from memos.hits import DocumentInfo
 from memos.messages import Usage
 from memos.settings import Configuration
+from memos.turns import last_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +66,12 @@ def ask(
             _require_documents(report)
             home.index.apply_pending()
             parts = assemble(home, memory, backend, (), task="documents")
-            turn = _run(parts.controller.turn(UserMessage(question)), watch)
+            turn = last_turn(parts.controller.turn(UserMessage(question)), watch)
             citations = find_citations(turn.reply, turn.tool_calls, memory.documents)
         return Answer(turn.reply, backend.spec, tuple(citations), turn.usage, report)
     finally:
         backend.close()
         home.close()
-
-
-def _run(events: Iterator[EventOut], watch: Callable[[EventOut], None] | None) -> Turn:
-    turn: Turn | None = None
-    for event in events:
-        if watch is not None:
-            watch(event)
-        if isinstance(event, TurnFinished):
-            turn = event.turn
-    if turn is None:
-        raise UsageError("The turn ended without a result.")
-    return turn
 
 
 def _require_documents(report: IngestReport) -> None:

@@ -203,6 +203,7 @@ def assemble(
         clock=memory.clock,
         thresholds=Thresholds(settings.warn_fraction, settings.flush_fraction, settings.evict_fraction),
         summary_prompt=prompts.load("summary"),
+        loop=settings.loop,
     )
     controller = Controller(
         backend=backend,
@@ -316,8 +317,8 @@ def _outfit(
 ) -> tuple[Toolbox, MainContext]:
     """Functions and main context; compact ones for a small window, or where the full ones take too much of it."""
 
-    def dress(*, compact: bool) -> tuple[Toolbox, MainContext]:
-        toolbox = Toolbox.of([*_base_tools(memory, compact), *functions])
+    def dress(*, compact: bool, documents: bool) -> tuple[Toolbox, MainContext]:
+        toolbox = Toolbox.of([*_base_tools(compact, documents), *functions])
         told = [tool.__name__ for tool in tools.COMPACT_TOOLS]
         context = MainContext(
             system_prompt=prompts.system_prompt(settings.loop, compact=compact, task=task),
@@ -330,10 +331,13 @@ def _outfit(
         )
         return toolbox, context
 
+    reads = bool(memory.documents.list())
     small = budget.limit_tokens < prompts.COMPACT_BELOW_TOKENS
-    toolbox, context = dress(compact=small)
+    toolbox, context = dress(compact=small, documents=reads)
     if not small and _lack_of_room(context, memory) is not None:
-        toolbox, context = dress(compact=True)
+        toolbox, context = dress(compact=True, documents=reads)
+    if reads and _lack_of_room(context, memory) is not None:
+        toolbox, context = dress(compact=True, documents=False)  # archival_memory_search reads documents as well
     problem = _lack_of_room(context, memory)
     if problem is not None:
         raise SettingsError(problem)
@@ -341,9 +345,9 @@ def _outfit(
     return toolbox, context
 
 
-def _base_tools(memory: Memory, compact: bool) -> tuple[Callable[..., object], ...]:
+def _base_tools(compact: bool, documents: bool) -> tuple[Callable[..., object], ...]:
     base = tools.COMPACT_TOOLS if compact else tools.BASE_TOOLS
-    if not memory.documents.list():
+    if not documents:
         return base
     return (*base, *(tools.COMPACT_DOCUMENT_TOOLS if compact else tools.DOCUMENT_TOOLS))
 

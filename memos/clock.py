@@ -20,3 +20,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(self._zone) if self._zone else datetime.now().astimezone()
+
+    def at(self, moment: datetime) -> datetime:
+        """A naive moment in this zone: its own offset, not today's."""
+        return moment.replace(tzinfo=self._zone) if self._zone else moment.astimezone()

@@ -70,6 +70,8 @@ class Prompt:
     tools: tuple[ToolSchema, ...]
     functions_tokens: int
     usage: ContextUsage
+    head_id: int
+    """The newest message it was compiled from; 0 when the log was empty."""
 
 
 class MainContext:
@@ -125,11 +127,14 @@ class MainContext:
                 self._queue = []
             self._window = window
             self._queue = [page for page in self._queue if page.message.id >= window.first_id]
+            shown = {call.id for page in self._queue for call in page.message.calls}
+            self._sharing = {call_id: count for call_id, count in self._sharing.items() if call_id in shown}
             self._head = self._compile_head(window)
 
     def shrink(self, limit_tokens: int) -> None:
         """Believe in a smaller window from now on."""
-        smaller = choose_budget(limit_tokens, None)
+        share = self.budget.reserve_tokens / self.budget.limit_tokens
+        smaller = choose_budget(limit_tokens, int(share * limit_tokens))
         self.budget = replace(smaller, spool_tokens=min(smaller.spool_tokens, self.budget.spool_tokens))
         self._recount()
 
@@ -191,7 +196,8 @@ class MainContext:
             if refresh:
                 self.refresh()
             pages = (*self._head, *self._queue)
-            return Prompt(pages, self.tools, self.functions_tokens, self._usage(pages))
+            head_id = self._queue[-1].message.id if self._queue else self._window.first_id - 1
+            return Prompt(pages, self.tools, self.functions_tokens, self._usage(pages), head_id)
 
     def sent(self, prompt: Prompt) -> None:
         """Remember what the backend has seen, to tell which prefix stays."""

@@ -32,17 +32,15 @@ from memos.events import (
     Spoken,
     StepFinished,
     StoppedBy,
-    TextDelta,
-    ThoughtDelta,
     Turn,
     TurnFinished,
 )
 from memos.limits import Limits
-from memos.messages import Kind, LoopMode, Message, ToolCall, Usage, sent_text
+from memos.listener import Listener
+from memos.messages import Kind, LoopMode, Message, ToolCall, Usage, sent_text, storable
 from memos.pager import Pager
-from memos.ports import Backend, Clock, Delta, RecallStore, Reply, Request, StateStore
+from memos.ports import Backend, Clock, RecallStore, Reply, Request, StateStore
 from memos.records import OpenTurn, StepRecord
-from memos.speech import SpeechStream
 from memos.tooling import Outcome, Toolbox, ToolContext
 from memos.turns import fold
 
@@ -92,13 +90,17 @@ class Controller:
         self._limits = limits
         self._cache_life = cache_life
         self._interrupted = threading.Event()
-        self.waiting_for_model = False
-        """Whether the turn now only waits: then a KeyboardInterrupt is safe, after `interrupt`."""
+        self._listener = Listener(backend, loop, self._interrupted)
         self._last_turn_at: datetime | None = None
 
     def interrupt(self) -> None:
         """End the running turn at the next safe point; a partial reply is kept and marked."""
         self._interrupted.set()
+
+    @property
+    def waiting_for_model(self) -> bool:
+        """Whether the turn now only waits: then a KeyboardInterrupt is safe, after `interrupt`."""
+        return self._listener.waiting
 
     def note(self, event: EventIn) -> Message:
         """Append an event without taking a step."""
@@ -133,6 +135,8 @@ class Controller:
             self._state.reopen_turn(known.opening_id)  # a caller who retries wants an answer
             yield from self._run(known.opening_id)
             return
+        if known is not None and known.stopped_by == "error":
+            raise BackendError("That turn failed and others have followed it; say it again with a new key.")
         if known is not None:
             yield TurnFinished(self._retold(known))
             return
@@ -146,7 +150,7 @@ class Controller:
         if known is None:
             return
         said = self._recall.read(known.opening_id, known.opening_id)
-        if said and said[0].text != to_message(event, self._clock.now()).text:
+        if said and said[0].text != storable(to_message(event, self._clock.now()).text):
             raise UsageError(
                 f"The idempotency key {known.idempotency_key!r} was used for another text; take a new one."
             )
@@ -160,7 +164,8 @@ class Controller:
     # ------------------------------------------------------------ the loop
 
     def _run(self, opening_id: int) -> Iterator[EventOut]:
-        running = _Progress(opening_id, self._recall.read(opening_id), Usage())
+        messages = self._recall.read(opening_id)
+        running = _Progress(opening_id, messages, self._used(opening_id, messages[-1].id))
         error: BackendError | None = None
         try:
             stopped_by = yield from self._steps(running)
@@ -224,9 +229,11 @@ class Controller:
     # ------------------------------------------------------------ infer
 
     def _infer(self, running: _Progress) -> Iterator[EventOut]:
-        prompt = yield from self._pager.fit(running.opening_id)
+        prompt = yield from self._fit(running)
+        if self._interrupted.is_set():
+            return  # nothing was asked, so there is nothing to record
         try:
-            reply, partial = yield from self._complete(prompt)
+            reply, spoken = yield from self._listener.hear(self._request(prompt))
         except ContextOverflow as overflow:
             running.overflows += 1
             if running.overflows > MAX_OVERFLOWS:
@@ -234,60 +241,41 @@ class Controller:
             self._learn_limit(overflow, prompt)
             return
         self._context.sent(prompt)
-        heartbeat = self._loop == "heartbeat"
-        inner = [reply.thoughts, reply.text] if heartbeat else [reply.thoughts]
-        text, thoughts = "" if heartbeat else reply.text, "\n\n".join(part for part in inner if part)
-        message = Message(
-            "assistant",
-            "reply",
-            text,
-            self._clock.now(),
-            thoughts=thoughts,
-            calls=self._with_own_ids(reply.calls),
-            status="partial" if partial else "ok",
-        )
+        message = self._reply_message(reply, spoken)
         with self._state.transaction():
             stored = self._append(running, message)
             self._state.record_step(stored.id, self._step_record(prompt, reply.usage))
         running.usage += reply.usage
-        if text and not partial:
-            yield Spoken(text)
+        if message.text and message.status == "ok":
+            yield Spoken(message.text)
         yield StepFinished(reply.usage, self._usage(running))
 
-    def _complete(self, prompt: Prompt) -> Generator[EventOut, None, tuple[Reply, bool]]:
-        """The reply, and whether an interrupt cut it short."""
-        request = Request(prompt.pages, prompt.tools, self._context.budget.reserve_tokens, self._loop)
-        stream = self._backend.complete(request)
-        text, thoughts = "", ""
-        speech = SpeechStream()
-        try:
-            while not self._interrupted.is_set():
-                piece = self._next_piece(stream)
-                if piece is None:
-                    break
-                if isinstance(piece, Reply):
-                    return piece, False
-                text, thoughts = text + piece.text, thoughts + piece.thoughts
-                yield from self._told(piece, speech)
-        finally:
-            close = getattr(stream, "close", None)
-            if close is not None:
-                close()
-        if self._interrupted.is_set():
-            return Reply(text, thoughts), True
-        raise BackendError(f"{self._backend.spec} ended its stream without a reply.")
+    def _fit(self, running: _Progress) -> Generator[EventOut, None, Prompt]:
+        """The prompt to send; what summaries took counts as the turn's."""
+        flushes = self._pager.fit(running.opening_id, self._interrupted.is_set)
+        while True:
+            try:
+                flushed = next(flushes)
+            except StopIteration as end:
+                prompt: Prompt = end.value
+                return prompt
+            running.usage += flushed.usage
+            yield flushed
 
-    def _next_piece(self, stream: Iterator[Delta | Reply]) -> Delta | Reply | None:
-        """What the model says next; None at the end, or when Ctrl-C broke the wait after an `interrupt`."""
-        self.waiting_for_model = True
-        try:
-            return next(stream, None)
-        except KeyboardInterrupt:
-            if not self._interrupted.is_set():
-                raise
-            return None
-        finally:
-            self.waiting_for_model = False
+    def _reply_message(self, reply: Reply, spoken: str | None) -> Message:
+        """A reply as the log holds it. `spoken` is what was said aloud of one that an interrupt cut short."""
+        heartbeat = self._loop == "heartbeat"
+        inner = [reply.thoughts, reply.text] if heartbeat else [reply.thoughts]
+        said = spoken or "" if heartbeat else reply.text
+        return Message(
+            "assistant",
+            "reply",
+            said,
+            self._clock.now(),
+            thoughts="\n\n".join(part for part in inner if part),
+            calls=self._with_own_ids(reply.calls),
+            status="ok" if spoken is None else "partial",
+        )
 
     def _with_own_ids(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
         """The calls, each with an id that no other in view has: results are told apart by it."""
@@ -305,7 +293,7 @@ class Controller:
             loop=self._loop,
             system=prompt.pages[0].message.text,
             tools=prompt.tools,
-            head_id=prompt.pages[-1].message.id,
+            head_id=prompt.head_id,
             limit_tokens=prompt.usage.limit_tokens,
             reserve_tokens=prompt.usage.reserve_tokens,
             spool_tokens=self._context.budget.spool_tokens,
@@ -313,13 +301,8 @@ class Controller:
             cost_micros=self._limits.prices.cost_micros(usage),
         )
 
-    def _told(self, piece: Delta, speech: SpeechStream) -> Iterator[EventOut]:
-        if piece.thoughts:
-            yield ThoughtDelta(piece.thoughts)
-        if piece.text:
-            yield ThoughtDelta(piece.text) if self._loop == "heartbeat" else TextDelta(piece.text)
-        if said := speech.hear(piece):
-            yield TextDelta(said)
+    def _request(self, prompt: Prompt) -> Request:
+        return Request(prompt.pages, prompt.tools, self._context.budget.reserve_tokens, self._loop)
 
     def _learn_limit(self, overflow: ContextOverflow, prompt: Prompt) -> None:
         """The server's window is smaller than believed: believe the server, and flush to fit."""
@@ -393,4 +376,10 @@ class Controller:
         """A finished turn told again from the log."""
         messages = self._recall.read(known.opening_id, known.last_id)
         context = self._context.compile().usage
-        return fold(messages, stopped_by=known.stopped_by or "error", usage=Usage(), context=context, error=None)
+        usage = self._used(known.opening_id, messages[-1].id)
+        return fold(messages, stopped_by=known.stopped_by or "error", usage=usage, context=context, error=None)
+
+    def _used(self, first_id: int, last_id: int) -> Usage:
+        """What the steps of a part of the log took."""
+        steps = self._state.past_steps(first_id, last_id) if last_id > first_id else ()
+        return sum((step.record.usage for step in steps), Usage())

@@ -83,6 +83,7 @@ class BlockHandle:
         new = _version(versions, new_version) if new_version is not None else versions[-1]
         before = [version for version in versions if version.version < new.version]
         old = _version(versions, old_version) if old_version is not None else before[-1] if before else None
+        changed = _changed_settings(old, new) if old else []
         lines = difflib.unified_diff(
             old.value.splitlines() if old else [],
             new.value.splitlines(),
@@ -90,18 +91,18 @@ class BlockHandle:
             f"{self.label} (version {new.version}, {new.cause})",
             lineterm="",
         )
-        return "\n".join(lines)
+        return "\n".join([*changed, *lines])
 
     def restore(self, version: int) -> None:
-        """Make an earlier version the newest. Raises `UsageError` for one that does not exist."""
-        value = _version(self.history(), version).value
-        self._edit(
-            lambda block: _within_limit(block, value, self.memory.count_tokens), cause=f"restore of version {version}"
-        )
+        """Make an earlier version the newest, all of it: value, limit, description and read-only flag.
 
-    def _edit(self, change: Callable[[Block], str], cause: str | None = None) -> None:
+        Raises `UsageError` for one that does not exist, or whose limit has no room any more.
+        """
+        self.memory.restore(self.label, version)
+
+    def _edit(self, change: Callable[[Block], str]) -> None:
         try:
-            self.memory.edit(self.label, change, cause=cause or self.memory.cause, announced=True)
+            self.memory.edit(self.label, change, cause=self.memory.cause, announced=True)
         except Refusal as refusal:
             raise UsageError(f"{self.label}: {refusal}") from None
 
@@ -177,7 +178,10 @@ class CoreMemory:
         description: str | None = None,
         read_only: bool | None = None,
     ) -> Block:
-        """Change what a block is, not what it says. Raises `UsageError` for a limit below its present size."""
+        """Change what a block is, not what it says.
+
+        Raises `UsageError` for a limit below its present size, or with which a holder could not be opened any more.
+        """
         with self._state.transaction():
             block = self.block(label)
             changed = replace(
@@ -186,20 +190,45 @@ class CoreMemory:
                 description=block.description if description is None else description,
                 read_only=block.read_only if read_only is None else read_only,
             )
-            self._check_room(changed.limit_tokens - block.limit_tokens)
             if (size := self.count_tokens(block.value)) > changed.limit_tokens:
                 raise UsageError(f"Block {label!r} holds {size} tokens; its limit cannot be {changed.limit_tokens}.")
-            configured = self._state.configure_block(changed, self.cause)
-            text = (
-                f"Block {label!r} now holds at most {configured.limit_tokens} tokens"
-                f"{', is read-only' if configured.read_only else ''} and is for: {configured.description or 'anything'}"
+            return self._rewrite(block, changed, self.cause, _described(changed))
+
+    def restore(self, label: str, version: int) -> Block:
+        """Make an earlier version of a block the newest; see `BlockHandle.restore`."""
+        with self._state.transaction():
+            block = self.block(label)
+            old = _version(self.history(label), version)
+            restored = replace(
+                block,
+                value=old.value,
+                limit_tokens=old.limit_tokens,
+                description=old.description,
+                read_only=old.read_only,
             )
-            self._announce(text)
-            self._state.tell_other_holders(label, text)
-        return configured
+            try:
+                _within_limit(restored, restored.value, self.count_tokens)
+            except Refusal as refusal:
+                raise UsageError(f"{label}: {refusal}") from None
+            text = _reads_now(restored)
+            if _settings(restored) != _settings(block):
+                text = f"{_described(restored)}\n{text}"
+            return self._rewrite(block, restored, f"restore of version {version}", text)
+
+    def _rewrite(self, block: Block, changed: Block, cause: str, text: str) -> Block:
+        """Make `block` another one, if all who hold it have the room, and tell them."""
+        if changed.limit_tokens > block.limit_tokens:
+            self._check_room(changed.limit_tokens - block.limit_tokens)
+        rewritten = self._state.rewrite_block(changed, cause)
+        self._announce(text)
+        self._state.tell_other_holders(block.label, text)
+        return rewritten
 
     def share(self, label: str, agent: str) -> None:
-        """Let another agent of the home hold the same block: each sees the other's edits."""
+        """Let another agent of the home hold the same block: each sees the other's edits.
+
+        Raises `AgentNotFound`, or `UsageError` when that agent has one of that label or lacks the room for it.
+        """
         block = self.block(label)
         with self._state.transaction():
             self._state.share_block(label, agent, f"{self.cause}: shared with {agent}")
@@ -218,11 +247,32 @@ class CoreMemory:
         with self._state.transaction():
             block = self.block(label)
             edited = self._state.edit_block(label, change(block), cause)
-            text = f"Core memory was edited from outside. Block {label!r} now reads:\n{edited.value}"
+            text = _reads_now(edited)
             if announced:
                 self._announce(text)
             self._state.tell_other_holders(label, text)
         return edited
+
+
+def _settings(block: Block | BlockVersion) -> dict[str, object]:
+    """What a block is, not what it says."""
+    return {"limit_tokens": block.limit_tokens, "description": block.description, "read_only": block.read_only}
+
+
+def _changed_settings(old: BlockVersion, new: BlockVersion) -> list[str]:
+    after = _settings(new)
+    return [f"# {name}: {value!r} -> {after[name]!r}" for name, value in _settings(old).items() if value != after[name]]
+
+
+def _described(block: Block) -> str:
+    return (
+        f"Block {block.label!r} now holds at most {block.limit_tokens} tokens"
+        f"{', is read-only' if block.read_only else ''} and is for: {block.description or 'anything'}"
+    )
+
+
+def _reads_now(block: Block) -> str:
+    return f"Core memory was edited from outside. Block {block.label!r} now reads:\n{block.value}"
 
 
 def _version(versions: Sequence[BlockVersion], number: int) -> BlockVersion:

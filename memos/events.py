@@ -133,6 +133,8 @@ class Flushed:
     first_id: int
     last_id: int
     freed_tokens: int
+    usage: Usage = field(default_factory=Usage)
+    """What the summary took, where a model wrote it."""
 
 
 @dataclass(frozen=True, slots=True)

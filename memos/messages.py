@@ -148,3 +148,12 @@ def parse_object(text: str) -> dict[str, object] | None:
 
 def _is_object(value: object) -> TypeGuard[dict[str, object]]:
     return isinstance(value, dict)
+
+
+def storable(text: str) -> str:
+    """The text with lone surrogates replaced, which neither UTF-8 nor SQLite can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

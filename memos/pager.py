@@ -8,12 +8,13 @@ Source: MemGPT, arXiv 2310.08560, §2.2 (queue manager); thresholds in memgpt te
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from memos.context import Budget, MainContext, Prompt
 from memos.errors import BackendError, UsageError
 from memos.events import Flushed
+from memos.messages import LoopMode, Usage
 from memos.ports import Backend, Clock, Page, RecallStore, StateStore
 from memos.records import Receipt, Window
 from memos.summaries import SummaryJob, summarise_apart, summarise_by_extraction, summarise_in_place
@@ -51,6 +52,7 @@ class Pager:
         clock: Clock,
         thresholds: Thresholds,
         summary_prompt: str,
+        loop: LoopMode,
     ) -> None:
         self._context = context
         self._backend = backend
@@ -59,6 +61,7 @@ class Pager:
         self._clock = clock
         self._thresholds = thresholds
         self._summary_prompt = summary_prompt
+        self._loop: LoopMode = loop
 
     def needs_warning(self, prompt: Prompt) -> bool:
         """Once per period: the share is passed and no warning stands in the queue since the last flush."""
@@ -75,9 +78,10 @@ class Pager:
     def _warn_tokens(self) -> int:
         return int(self._thresholds.warn * self._context.budget.available_tokens)
 
-    def fit(self, opening_id: int) -> Generator[Flushed, None, Prompt]:
+    def fit(self, opening_id: int, stop: Callable[[], bool] = lambda: False) -> Generator[Flushed, None, Prompt]:
         """The prompt to send now, after as many flushes as it takes; each is told as it happens.
 
+        `stop` is asked while a model writes a summary; True makes the summary extractive.
         Raises `BackendError` when even the smallest prompt would not fit.
         """
         while True:
@@ -87,11 +91,11 @@ class Pager:
                 return prompt
             if self._context.sharpen():
                 continue
-            receipt = self.flush(opening_id)
+            receipt = self.flush(opening_id, stop)
             if receipt is None and prompt.usage.used_tokens <= budget:
                 return prompt
             if receipt is None:  # the last step alone is too much: better a summary of it than no answer
-                receipt = self.flush(opening_id, last_step=True)
+                receipt = self.flush(opening_id, stop, last_step=True)
             if receipt is None:
                 raise BackendError(
                     f"The prompt takes {prompt.usage.used_tokens} tokens and the window leaves {budget}: "
@@ -99,7 +103,9 @@ class Pager:
                 )
             yield receipt
 
-    def flush(self, opening_id: int, *, last_step: bool = False) -> Flushed | None:
+    def flush(
+        self, opening_id: int, stop: Callable[[], bool] = lambda: False, *, last_step: bool = False
+    ) -> Flushed | None:
         """Evict the oldest part of the queue and summarise it; None when there is nothing to gain.
 
         With `last_step` even the running turn's last step goes, when it is finished; its event stays.
@@ -117,8 +123,8 @@ class Pager:
         old = self._state.receipt(before.receipt_id).summary if before.receipt_id is not None else ""
         # A summary larger than half of what it replaces would gain too little to be worth its loss of detail.
         cap = min(summary_cap_tokens(self._context.budget), (freed + prompt.usage.summary_tokens) // 2)
-        job = SummaryJob(old, self._recall.read(first_id, last_id), cap, self._clock.now())
-        summary, model = self._summarise(job, prompt)
+        job = SummaryJob(old, self._recall.read(first_id, last_id), cap, self._clock.now(), self._loop, stop)
+        summary, model, usage = self._summarise(job, prompt)
         with self._state.transaction():
             receipt = self._state.add_receipt(
                 first_id=first_id,
@@ -131,7 +137,7 @@ class Pager:
             pinned = opening_id if opening_id <= last_id else None
             self._state.move_window(Window(last_id + 1, pinned, receipt.id, self._context.newest_core()), "flush")
         self._context.reload()
-        return Flushed(receipt.id, first_id, last_id, freed)
+        return Flushed(receipt.id, first_id, last_id, freed, usage)
 
     def undo(self) -> Receipt:
         """Take the newest flush back: its messages return to the queue, its summary gives way to the one before.
@@ -155,15 +161,19 @@ class Pager:
         self._context.reload()
         return receipt
 
-    def _summarise(self, job: SummaryJob, prompt: Prompt) -> tuple[str, str]:
-        """The summary and who wrote it."""
-        budget = self._context.budget.available_tokens
+    def _summarise(self, job: SummaryJob, prompt: Prompt) -> tuple[str, str, Usage]:
+        """The summary, who wrote it, and what it took."""
+        usage = Usage()
         if self._backend.writes_summaries:
-            text = summarise_in_place(self._backend, job, prompt.pages, prompt.tools, self._room_after(prompt))
-            text = text or summarise_apart(self._backend, job, self._summary_prompt, budget)
-            if text:
-                return text, self._backend.spec
-        return summarise_by_extraction(job, self._backend.count_tokens), "extractive"
+            summary = summarise_in_place(self._backend, job, prompt.pages, prompt.tools, self._room_after(prompt))
+            usage += summary.usage
+            if summary.text is None and not job.stop():
+                room = self._context.budget.available_tokens
+                summary = summarise_apart(self._backend, job, self._summary_prompt, room)
+                usage += summary.usage
+            if summary.text is not None:
+                return summary.text, self._backend.spec, usage
+        return summarise_by_extraction(job, self._backend.count_tokens), "extractive", usage
 
     def _room_after(self, prompt: Prompt) -> int:
         return self._context.budget.available_tokens - prompt.usage.used_tokens

@@ -157,11 +157,11 @@ class RecallStore(Protocol):
         offset: int = 0,
         start: datetime | None = None,
         end: datetime | None = None,
-        before_id: int | None = None,
+        without_id: int | None = None,
     ) -> HitPage:
         """Spoken words (events and the agent's own), best first; start inclusive, end exclusive.
 
-        With `before_id`, only messages older than that one.
+        With `without_id`, that message is left out.
         """
         ...
 
@@ -239,12 +239,18 @@ class BlockStore(Protocol):
         """The newest version of any block this agent has held; grows with every change of core memory."""
         ...
 
-    def configure_block(self, block: Block, cause: str) -> Block:
-        """Append a version with another description, limit and read-only flag; the value stays."""
+    def rewrite_block(self, block: Block, cause: str) -> Block:
+        """Append a version that is all of `block`: value, description, limit and read-only flag.
+
+        Raises `UsageError` when another holder's window is too small for a raised limit.
+        """
         ...
 
     def share_block(self, label: str, agent: str, cause: str) -> None:
-        """Let another agent of the home hold the same block. Raises `UsageError`, `AgentNotFound`."""
+        """Let another agent of the home hold the same block.
+
+        Raises `AgentNotFound`, or `UsageError` when it has one of that label or its window is too small for it.
+        """
         ...
 
     def remove_block(self, label: str, cause: str) -> None:
@@ -315,6 +321,10 @@ class StateStore(BlockStore, TurnStore, Protocol):
 
     def receipts(self) -> list[Receipt]: ...
 
+    def standing_receipts(self) -> list[Receipt]:
+        """Those not undone, oldest first: together they cover all that is not in the queue."""
+        ...
+
     def receipt(self, receipt_id: int) -> Receipt: ...
 
     def add_receipt(
@@ -331,6 +341,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Aware, in the agent's time zone."""
+        ...
+
+    def at(self, moment: datetime) -> datetime:
+        """A naive moment as it was or will be there, daylight saving time included."""
         ...
 
 

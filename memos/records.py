@@ -94,10 +94,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class BlockVersion:
-    """One value a block has had."""
+    """All that a block was at a time."""
 
     version: int
     value: str
+    limit_tokens: int
+    description: str
+    read_only: bool
     cause: str
     """What made it: a tool's name, "python", "command line", "restore of 12" …"""
     agent: str | None

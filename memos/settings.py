@@ -1,7 +1,7 @@
 """Settings: what they are, where each came from, and where the home lies.
 
 Precedence: flag > `MEMOS_*` environment > `./memos.toml` > user settings > default. A project file
-may name no server, key or tool until the user has trusted that very file. This module opens no
+may choose no model, persona or price until the user has trusted that very file. This module opens no
 store and no model.
 """
 
@@ -251,8 +251,9 @@ def _read_project_file(paths: Paths) -> dict[str, object]:
     if not path.is_file():
         return {}
     values = read_file(path)
-    # What came with a checkout must not choose who hears the user's words, who is paid, or who the agent is.
-    chooses = [name for name in ("model", "persona", "human") if values.get(name, "extractive") != "extractive"]
+    # What came with a checkout must not choose who hears the user's words, what may be spent, or who the agent is.
+    guarded = ("model", "persona", "human", "max_turn_cost", "price_")
+    chooses = [name for name, value in values.items() if name.startswith(guarded) and value != "extractive"]
     if chooses and _trusted(paths).get(str(path.absolute())) != _fingerprint(path):
         raise SettingsError(
             f"{path.absolute()}: sets {', '.join(chooses)} and is not trusted; read it, then run `memos config trust`."

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from memos.context import MESSAGE_OVERHEAD_TOKENS
 from memos.errors import BackendError
-from memos.messages import Message, ToolSchema
+from memos.messages import LoopMode, Message, ToolSchema, Usage
 from memos.ports import Backend, Page, Reply, Request
+from memos.tokens import head_within
 
 CountTokens = Callable[[str], int]
 
 MIN_PART_TOKENS = 64
 """A summariser that sees less at a time would be asked for ever."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 
 
 def transcript(messages: Iterable[Message]) -> str:
@@ -39,82 +40,112 @@ class SummaryJob:
     """What is being evicted, whole and in order."""
     cap_tokens: int
     now: datetime
+    loop: LoopMode = "heartbeat"
+    """How the agent runs: a request at the end of its prompt must be rendered as the prompt was."""
+    stop: Callable[[], bool] = lambda: False
+    """Asked between the pieces of an answer; True gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a model wrote, and what it took; no text where it failed, said nothing, too much or only a part."""
+
+    text: str | None
+    usage: Usage = field(default_factory=Usage)
 
 
 def summarise_in_place(
     backend: Backend, job: SummaryJob, pages: tuple[Page, ...], tools: tuple[ToolSchema, ...], room_tokens: int
-) -> str | None:
-    """Ask at the end of the present prompt, whose evaluation the model still holds.
-
-    None when that does not fit in `room_tokens`, or when the model fails, says nothing or too much.
-    """
+) -> Summary:
+    """Ask at the end of the present prompt, whose evaluation the model still holds, if `room_tokens` allow."""
     last = job.messages[-1]
     task = (
         "[system] Before we go on: the oldest messages are about to leave your view. Write one summary, in the first "
-        "person, of the summary above (if there is one) and of the conversation up to and including the message "
-        f"{_opening_words(last)!r}. Keep names, facts, numbers, dates, decisions, promises and open questions. "
+        f"person, of the summary above (if there is one) and of the conversation {_boundary(job, pages)}. Keep names, "
+        "facts, numbers, dates, decisions, promises and open questions. "
         f"At most {_words(job.cap_tokens)} words of plain text; call no function; write only the summary."
     )
     size = backend.count_tokens(task) + MESSAGE_OVERHEAD_TOKENS
     if size > room_tokens:
-        return None
+        return Summary(None)
     page = Page(f"summarise:{last.id}", "queue", Message("user", "system_alert", task, job.now), size)
-    request = Request((*pages, page), tools, job.cap_tokens, purpose="summary")
-    return _accepted(backend, request, job.cap_tokens)
+    return _ask(backend, Request((*pages, page), tools, job.cap_tokens, job.loop, "summary"), job)
 
 
-def summarise_apart(backend: Backend, job: SummaryJob, prompt: str, room_tokens: int) -> str | None:
+def summarise_apart(backend: Backend, job: SummaryJob, prompt: str, room_tokens: int) -> Summary:
     """Ask in a prompt of its own, in as many parts as fit `room_tokens`, each on top of the summary so far."""
     summary = job.old_summary
-    fixed = backend.count_tokens(prompt) + backend.count_tokens(_task("", "")) + 2 * MESSAGE_OVERHEAD_TOKENS
+    usage = Usage()
+    task = _task("", "", job.cap_tokens)
+    fixed = backend.count_tokens(prompt) + backend.count_tokens(task) + 2 * MESSAGE_OVERHEAD_TOKENS
     room = room_tokens - fixed - max(job.cap_tokens, backend.count_tokens(summary))
     if room < MIN_PART_TOKENS:
-        return None
+        return Summary(None)
     for part in _parts(transcript(job.messages), room, backend.count_tokens):
-        text = _task(summary, part)
+        text = _task(summary, part, job.cap_tokens)
         pages = (
             Page("summariser", "system", Message("system", "system_alert", prompt, job.now), fixed),
             Page("evicted", "queue", Message("user", "system_alert", text, job.now), backend.count_tokens(text)),
         )
-        answer = _accepted(backend, Request(pages, (), job.cap_tokens, purpose="summary"), job.cap_tokens)
-        if not answer:
-            return None
-        summary = answer
-    return summary
+        answer = _ask(backend, Request(pages, (), job.cap_tokens, job.loop, "summary"), job)
+        usage += answer.usage
+        if answer.text is None:
+            return Summary(None, usage)
+        summary = answer.text
+    return Summary(summary, usage)
 
 
 def summarise_by_extraction(job: SummaryJob, count_tokens: CountTokens) -> str:
-    """First sentences of what was said; the newest are kept when they do not all fit. Never above the cap."""
-    lines = [line for line in job.old_summary.splitlines() if line.strip()]
-    lines += [f"{_speaker(message)}: {_first_sentence(message.spoken)}" for message in job.messages if message.spoken]
+    """First sentences of what was said, the newest kept; a share stays the old summary's. Never above the cap."""
+    old = _last_lines(job.old_summary.splitlines(), job.cap_tokens // 3, count_tokens)
+    said = [f"{_speaker(message)}: {_first_sentence(message.spoken)}" for message in job.messages if message.spoken]
+    room = job.cap_tokens - (count_tokens("\n".join(old)) + 1 if old else 0)
+    new = _last_lines(said, room, count_tokens)
+    return "\n".join([*old, *new])
+
+
+def _last_lines(lines: Sequence[str], cap_tokens: int, count_tokens: CountTokens) -> list[str]:
+    """As many of the last lines as fit, none with more than a third of the room."""
     kept: list[str] = []
     used = 0
     for line in reversed(lines):
-        size = count_tokens(line) + 1
-        if used + size > job.cap_tokens:
-            break
-        kept.append(line)
-        used += size
-    return "\n".join(reversed(kept))
+        clipped = line[: head_within(line, max(1, cap_tokens // 3), count_tokens)].strip()
+        size = count_tokens(clipped) + 1
+        if clipped and used + size <= cap_tokens:
+            kept.append(clipped)
+            used += size
+    return kept[::-1]
 
 
-def _task(summary: str, part: str) -> str:
-    return f"Summary so far:\n{summary or '(none)'}\n\nWhat happened next:\n{part}"
+def _task(summary: str, part: str, cap_tokens: int) -> str:
+    words = f"At most {_words(cap_tokens)} words."
+    return f"Summary so far:\n{summary or '(none)'}\n\nWhat happened next:\n{part}\n\n{words}"
 
 
-def _accepted(backend: Backend, request: Request, cap_tokens: int) -> str | None:
-    answer = _complete(backend, request)
-    return answer if answer and backend.count_tokens(answer) <= cap_tokens else None
+def _boundary(job: SummaryJob, pages: tuple[Page, ...]) -> str:
+    """Where the summary ends, told by a stamp: no two messages need differ in their words."""
+    after = next(
+        (page.message for page in pages if page.section == "queue" and page.message.id > job.messages[-1].id), None
+    )
+    if after is not None and after.header:
+        return f"before the message that begins {_opening_words(after)!r}"
+    stamped = next((message for message in reversed(job.messages) if message.header), job.messages[-1])
+    return f"up to the message that begins {_opening_words(stamped)!r} and the replies to it"
 
 
-def _complete(backend: Backend, request: Request) -> str | None:
+def _ask(backend: Backend, request: Request, job: SummaryJob) -> Summary:
+    """One answer, if it is whole and within the cap."""
     try:
         for piece in backend.complete(request):
             if isinstance(piece, Reply):
-                return piece.text.strip()
+                text = piece.text.strip()
+                whole = piece.finish_reason != "length" and backend.count_tokens(text) <= job.cap_tokens
+                return Summary(text if text and whole else None, piece.usage)
+            if job.stop():
+                break
     except BackendError:
-        return None
-    return None
+        return Summary(None)
+    return Summary(None)
 
 
 def _parts(text: str, room_tokens: int, count_tokens: CountTokens) -> list[str]:

@@ -67,7 +67,8 @@ class Tool:
     arguments: type[BaseModel]
     function: Callable[..., object]
     effect: Effect
-    takes_context: bool
+    context_parameter: str | None
+    """The parameter that gets the `ToolContext`, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +112,17 @@ def tool_from_function(function: Callable[..., object]) -> Tool:
         raise UsageError(f"Tool {name}: write a docstring; it is what the model reads.")
     hints = typing.get_type_hints(function)
     fields: dict[str, object] = {}
-    takes_context = False
+    context_parameter: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise UsageError(f"Tool {name}: *{parameter.name} cannot be described to a model; name each parameter.")
+        if parameter.kind is parameter.POSITIONAL_ONLY or parameter.name == HEARTBEAT:
+            raise UsageError(f"Tool {name}: a parameter cannot be positional-only or be called {HEARTBEAT}.")
         hint = hints.get(parameter.name)
         if hint is None:
             raise UsageError(f"Tool {name}: parameter {parameter.name!r} needs a type hint.")
         if hint is ToolContext:
-            takes_context = True
+            context_parameter = parameter.name
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hint, Field(default, description=notes.get(parameter.name)))
@@ -132,7 +135,7 @@ def tool_from_function(function: Callable[..., object]) -> Tool:
     except PydanticUserError as error:
         raise UsageError(f"Tool {name}: a parameter's type cannot be written as JSON ({error.code}).") from None
     kind: Effect = function.__dict__.get("memos_effect", "external") if hasattr(function, "__dict__") else "external"
-    return Tool(name, description, parameters, model, function, kind, takes_context)
+    return Tool(name, description, parameters, model, function, kind, context_parameter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,22 +176,23 @@ class Toolbox:
         try:
             tool, arguments = self._prepare(call)
             with context.state.transaction() if tool.effect == "memory" else _no_transaction():
-                positional = (context,) if tool.takes_context else ()
-                value = tool.function(
-                    *positional, **{name: getattr(arguments, name) for name in arguments.model_fields_set}
-                )
+                given: dict[str, object] = {name: getattr(arguments, name) for name in arguments.model_fields_set}
+                if tool.context_parameter is not None:
+                    given[tool.context_parameter] = context
+                value = tool.function(**given)
+                text = "OK" if value is None else str(value)
         except Refusal as refusal:
             return Outcome(ok=False, text=str(refusal))
         except (StorageError, AgentNotFound):
             raise
         except Exception as error:  # noqa: BLE001 - a user's tool may raise anything; the model must hear of it
-            return Outcome(ok=False, text=f"{call.name} raised {type(error).__name__}: {error}")
-        return Outcome(ok=True, text="OK" if value is None else str(value))
+            return Outcome(ok=False, text=f"{call.name} raised {type(error).__name__}{_words_of(error)}")
+        return Outcome(ok=True, text=text)
 
     def _prepare(self, call: ToolCall) -> tuple[Tool, BaseModel]:
         tool = self.tools.get(call.name)
         if tool is None:
-            raise Refusal(f"there is no function {call.name!r}; the functions are {', '.join(self.tools)}.")
+            raise Refusal(f"there is no function {call.name!r}; call one of those you were given.")
         values = parse_object(call.arguments) if call.arguments.strip() else {}
         if values is None:
             raise Refusal(f"the arguments of {call.name} are not a JSON object; call it again with valid JSON.")
@@ -200,6 +204,14 @@ class Toolbox:
                 f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in error.errors()[:5]
             )
             raise Refusal(f"the arguments of {call.name} do not fit: {problems}.") from None
+
+
+def _words_of(error: Exception) -> str:
+    """What an error says, if it can say it."""
+    try:
+        return f": {error}"
+    except Exception:  # noqa: BLE001 - a user's exception may be as broken as a user's tool
+        return ""
 
 
 def requests_heartbeat(call: ToolCall) -> bool:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import get_args
 
-from memos.events import ContextUsage, StoppedBy, ToolRun, Turn
+from memos.errors import UsageError
+from memos.events import ContextUsage, EventOut, StoppedBy, ToolRun, Turn, TurnFinished
 from memos.loop import count_steps
 from memos.messages import Message, Usage, sent_text
 
 _REASONS: dict[str, StoppedBy] = {reason: reason for reason in get_args(StoppedBy)}
+
+
+def last_turn(events: Iterator[EventOut], watch: Callable[[EventOut], None] | None = None) -> Turn:
+    """Run a stream to its end; the turn of its last `TurnFinished`. Each event is shown to `watch`."""
+    turn: Turn | None = None
+    for event in events:
+        if watch is not None:
+            watch(event)
+        if isinstance(event, TurnFinished):
+            turn = event.turn
+    if turn is None:
+        raise UsageError("The turn ended without a result.")
+    return turn
 
 
 def fold(

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from memos.errors import UsageError
 from memos.hits import HitPage, Passage
+from memos.messages import storable
 from memos.storage import catalogue, lexical, schema
 from memos.storage.scope import Scope, from_micros
 from memos.storage.search import Reach, latest_placement, search_passages
@@ -50,7 +51,7 @@ class SqliteArchival:
         What is there already is not stored twice: it keeps its time, and gains the tags it lacks.
         Raises `UsageError` for a text without words, `AgentNotFound` when the agent is gone.
         """
-        chunks = [lexical.storable(chunk.strip()) for chunk in _chunks(text) if chunk.strip()]
+        chunks = [storable(chunk.strip()) for chunk in _chunks(text) if chunk.strip()]
         if not chunks:
             raise UsageError("there is nothing to store: the text is empty")
         with self._scope.database.write() as connection:
@@ -137,7 +138,7 @@ def _chunks(text: str) -> list[str]:
         return [text]
     from semantic_text_splitter import TextSplitter
 
-    return TextSplitter(CHUNK_CHARS, trim=False).chunks(lexical.storable(text))
+    return TextSplitter(CHUNK_CHARS, trim=False).chunks(storable(text))
 
 
 def _passage_id(agent_id: int, text: str) -> str:

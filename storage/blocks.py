@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from memos.accept import alert
 from memos.errors import AgentNotFound, UsageError
+from memos.messages import storable
 from memos.records import Block, BlockVersion
+from memos.settings import DEFAULT_CONTEXT_TOKENS
 from memos.storage import schema
-from memos.storage.lexical import storable
 from memos.storage.recall import SqliteRecall
 from memos.storage.scope import AGENT, Store, from_micros
 
@@ -23,7 +24,11 @@ _blocks = schema.blocks.c
 _versions = schema.block_versions.c
 _holders = schema.agent_blocks.c
 _agents = schema.agents.c
+_steps = schema.steps.c
 _NOW = 2**62
+
+SMALL_PROMPT_TOKENS = 600
+"""What the compact system prompt and functions take, at most: of a small window, too much to leave it out."""
 
 # Building a statement costs more than running it, and a step runs these several times: each is built once.
 _AS_OF = sa.bindparam("as_of", type_=sa.Integer)
@@ -67,6 +72,9 @@ _CORE_VERSION = (
         sa.or_(_holders.until_version.is_(None), _versions.id <= _holders.until_version),
     )
 )
+_LAST_WINDOW = (
+    sa.select(_steps.limit_tokens).where(_steps.agent_id == AGENT).order_by(_steps.message_id.desc()).limit(1)
+)
 
 
 class SqliteBlocks(Store):
@@ -97,11 +105,14 @@ class SqliteBlocks(Store):
             edited = replace(self._block(label), value=value)
             return replace(edited, version=self._add_version(connection, block_id, edited, cause))
 
-    def configure_block(self, block: Block, cause: str) -> Block:
+    def rewrite_block(self, block: Block, cause: str) -> Block:
         with self._database.write() as connection:
             block_id = self._block_id(connection, block.label)
-            configured = replace(block, value=self._block(block.label).value)
-            return replace(configured, version=self._add_version(connection, block_id, configured, cause))
+            more_tokens = block.limit_tokens - self._block(block.label).limit_tokens
+            if more_tokens > 0:
+                for agent_id, name, _ in self._other_holders(connection, block_id):
+                    _require_room(connection, agent_id, name, more_tokens)
+            return replace(block, version=self._add_version(connection, block_id, block, cause))
 
     def share_block(self, label: str, agent: str, cause: str) -> None:
         with self._database.write() as connection:
@@ -111,7 +122,9 @@ class SqliteBlocks(Store):
                 raise AgentNotFound(f"There is no agent {agent!r}; create it with `memos agents new {agent}`.")
             if connection.execute(_BLOCK_ID, {"agent": other, "label": label}).first() is not None:
                 raise UsageError(f"Agent {agent!r} has a block {label!r} already.")
-            _hold(connection, other, block_id, self._add_version(connection, block_id, self._block(label), cause))
+            block = self._block(label)
+            _require_room(connection, other, agent, block.limit_tokens)
+            _hold(connection, other, block_id, self._add_version(connection, block_id, block, cause))
 
     def remove_block(self, label: str, cause: str) -> None:
         with self._database.write() as connection:
@@ -133,6 +146,9 @@ class SqliteBlocks(Store):
                 sa.select(
                     _versions.id,
                     _versions.value,
+                    _versions.limit_tokens,
+                    _versions.description,
+                    _versions.read_only,
                     _versions.cause,
                     _agents.name,
                     _versions.at_message_id,
@@ -142,7 +158,7 @@ class SqliteBlocks(Store):
                 .where(_versions.block_id == self._block_id(connection, label))
                 .order_by(_versions.id)
             )
-            return [BlockVersion(*row[:5], from_micros(row[5])) for row in connection.execute(query)]
+            return [BlockVersion(*row[:-1], from_micros(row[-1])) for row in connection.execute(query)]
 
     def block_holders(self, label: str) -> Sequence[str]:
         with self._database.read() as connection:
@@ -156,18 +172,22 @@ class SqliteBlocks(Store):
 
     def tell_other_holders(self, label: str, text: str) -> None:
         with self._database.write() as connection:
-            query = (
-                sa.select(_agents.id, _agents.timeline_id)
-                .join(schema.agent_blocks, _holders.agent_id == _agents.id)
-                .where(
-                    _holders.block_id == self._block_id(connection, label),
-                    _holders.until_version.is_(None),
-                    _agents.id != self._scope.agent_id,
-                )
-            )
-            for agent_id, timeline_id in connection.execute(query).all():
+            for agent_id, _, timeline_id in self._other_holders(connection, self._block_id(connection, label)):
                 recall = SqliteRecall(replace(self._scope, agent_id=agent_id, timeline_id=timeline_id))
                 recall.append(alert("system_alert", text, self._scope.clock.now()))
+
+    def _other_holders(self, connection: sa.Connection, block_id: int) -> Sequence[tuple[int, str, int]]:
+        """Id, name and timeline of each."""
+        query = (
+            sa.select(_agents.id, _agents.name, _agents.timeline_id)
+            .join(schema.agent_blocks, _holders.agent_id == _agents.id)
+            .where(
+                _holders.block_id == block_id,
+                _holders.until_version.is_(None),
+                _agents.id != self._scope.agent_id,
+            )
+        )
+        return [(row.id, row.name, row.timeline_id) for row in connection.execute(query)]
 
     def _block_id(self, connection: sa.Connection, label: str) -> int:
         block_id = connection.execute(_BLOCK_ID, {"agent": self._scope.agent_id, "label": label}).scalar()
@@ -189,6 +209,22 @@ class SqliteBlocks(Store):
             "cause": cause,
         }
         return int(connection.execute(sa.insert(schema.block_versions).returning(_versions.id), values).scalar_one())
+
+
+def _require_room(connection: sa.Connection, agent_id: int, name: str, more_tokens: int) -> None:
+    """Refuse blocks with which an agent that is not open here could not be opened any more.
+
+    A rule of thumb on the safe side, by the window it last ran with. Raises `UsageError`.
+    """
+    values = {"agent": agent_id, "as_of": _NOW}
+    window_tokens: int = connection.execute(_LAST_WINDOW, values).scalar() or DEFAULT_CONTEXT_TOKENS
+    room = max(0, min(window_tokens // 4, window_tokens // 3 - SMALL_PROMPT_TOKENS))
+    blocks = sum(row.limit_tokens for row in connection.execute(_BLOCKS, values)) + more_tokens
+    if blocks > room:
+        raise UsageError(
+            f"Agent {name!r} could not be opened any more: its blocks might take {blocks} tokens, and a window of "
+            f"{window_tokens} has room for {room}. Lower the limit, or remove a block from that agent."
+        )
 
 
 def _hold(connection: sa.Connection, agent_id: int, block_id: int, since_version: int) -> None:

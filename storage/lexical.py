@@ -12,6 +12,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from memos.messages import storable
+
 MAX_QUERY_WORDS = 64
 """More than any question needs; each costs a look-up."""
 MAX_WORD_CHARS = 256
@@ -77,15 +79,6 @@ def match_query(text: str, owners: Sequence[str]) -> str | None:
     if not terms:
         return None
     return f"owner : ({' OR '.join(owners)}) AND words : ({' OR '.join(terms)})"
-
-
-def storable(text: str) -> str:
-    """The text with lone surrogates replaced, which neither UTF-8 nor SQLite can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _terms(text: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from memos.errors import StorageError
 from memos.hits import DocumentInfo
+from memos.messages import storable
 from memos.ports import Clock
 from memos.records import Chunk
 from memos.storage import catalogue, lexical, schema
@@ -149,7 +150,7 @@ class SqliteLibrary:
                 "id": _passage_id(file_hash, ordinal, chunk.text),
                 "document_id": draft_id,
                 "ordinal": ordinal,
-                "text": lexical.storable(chunk.text),
+                "text": storable(chunk.text),
                 "page": chunk.page,
                 "line_start": chunk.line_start,
                 "line_end": chunk.line_end,

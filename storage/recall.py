@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from memos.errors import AgentNotFound, UsageError
 from memos.hits import Hit, HitPage
-from memos.messages import SPOKEN_KINDS, Message, ToolCall
+from memos.messages import Message, ToolCall, storable
 from memos.storage import lexical, schema
 from memos.storage.scope import Scope, from_micros, offset_minutes, on_timeline, to_micros
 
@@ -23,21 +23,23 @@ if TYPE_CHECKING:
     _Row = sa.Row[*tuple[Any, ...]]
 
 _M = schema.messages.c
-_SPANS = schema.timeline_spans.c
+_TIMELINES = schema.timelines.c
 _FTS = sa.table("messages_fts", sa.column("rowid", sa.Integer), sa.column("rank", sa.Float))
 _FIRST, _LAST = sa.bindparam("first", type_=sa.Integer), sa.bindparam("last", type_=sa.Integer)
 _LIMIT, _OFFSET = sa.bindparam("limit", type_=sa.Integer), sa.bindparam("offset", type_=sa.Integer)
 _START, _END = sa.bindparam("start", type_=sa.BigInteger), sa.bindparam("end", type_=sa.BigInteger)
 _AGENT = sa.bindparam("agent", type_=sa.Integer)
-_BEFORE_SEQ = sa.bindparam("before_seq", type_=sa.Integer)
+_WITHOUT_SEQ = sa.bindparam("without_seq", type_=sa.Integer)
 _UNLIMITED = -1
 _FOREVER = 2**62
+_NOWHERE = -1
 
 _VISIBLE = sa.and_(
     _M.agent_id == _AGENT, on_timeline(sa.bindparam("timeline", type_=sa.Integer), _M.timeline_id, _M.id)
 )
-_COLUMNS = [column for column in schema.messages.columns if column.name not in ("seq", "agent_id", "timeline_id")]
-_STORED = ["agent_id", "timeline_id", *(column.name for column in _COLUMNS)]
+_UNREAD = ("seq", "agent_id", "timeline_id", "spoken")
+_COLUMNS = [column for column in schema.messages.columns if column.name not in _UNREAD]
+_STORED = ["agent_id", "timeline_id", "spoken", *(column.name for column in _COLUMNS)]
 
 # Building and compiling a statement costs more than running it: each is made once.
 _NEXT_ID = "UPDATE agents SET next_message_id = next_message_id + 1 WHERE id = ? RETURNING next_message_id - 1"
@@ -55,7 +57,7 @@ _FOUND = sa.and_(
     _VISIBLE,
     _M.created_at >= _START,
     _M.created_at < _END,
-    _FTS.c.rowid < _BEFORE_SEQ,
+    _FTS.c.rowid != _WITHOUT_SEQ,
 )
 _SEARCH = (
     sa.select(_FTS.c.rank, *_COLUMNS).where(_FOUND).order_by(_FTS.c.rank, _M.id.desc()).limit(_LIMIT).offset(_OFFSET)
@@ -64,11 +66,10 @@ _SEARCH_TOTAL = sa.select(sa.func.count()).select_from(_FTS, schema.messages).wh
 
 # The log of an agent that never forked is all its own, so nothing but the full text need be asked. What every
 # message holds would else be looked up once for each of them.
-_WHOLE_LOG = sa.select(sa.func.count()).where(
-    _SPANS.timeline_id == sa.bindparam("timeline", type_=sa.Integer),
-    sa.or_(_SPANS.source_id != _SPANS.timeline_id, _SPANS.lo > 0, _SPANS.hi.is_not(None)),
+_FORKS = sa.select(sa.func.count()).where(
+    _TIMELINES.agent_id == _AGENT, _TIMELINES.id != sa.bindparam("timeline", type_=sa.Integer)
 )
-_MATCHED = sa.and_(sa.text("messages_fts MATCH :match"), _FTS.c.rowid < _BEFORE_SEQ)
+_MATCHED = sa.and_(sa.text("messages_fts MATCH :match"), _FTS.c.rowid != _WITHOUT_SEQ)
 _SEARCH_WHOLE_TOTAL = sa.select(sa.func.count()).select_from(_FTS).where(_MATCHED)
 _SEARCH_WHOLE = (
     sa.select(_FTS.c.rowid, _FTS.c.rank)
@@ -79,12 +80,13 @@ _SEARCH_WHOLE = (
 )
 _BY_SEQ = sa.select(_M.seq, *_COLUMNS).where(_M.seq.in_(sa.bindparam("seqs", expanding=True)))
 
-# A reply that only called tools says nothing; whether it did stands in the calls, so Python decides.
-_SPOKEN_BETWEEN = (
-    sa.select(*_COLUMNS)
-    .where(_VISIBLE, _M.kind.in_(sorted(SPOKEN_KINDS)), _M.created_at >= _START, _M.created_at < _END)
-    .order_by(_M.created_at, _M.id)
-)
+# By the index: the log's order within a moment is that of the rows.
+_SAID = sa.and_(_M.agent_id == _AGENT, _M.spoken, _M.created_at >= _START, _M.created_at < _END)
+_SAID_HERE = sa.and_(_SAID, _VISIBLE)
+_BETWEEN = sa.select(*_COLUMNS).order_by(_M.created_at, _M.seq).limit(_LIMIT).offset(_OFFSET)
+_BETWEEN_WHOLE, _BETWEEN_HERE = _BETWEEN.where(_SAID), _BETWEEN.where(_SAID_HERE)
+_BETWEEN_TOTAL = sa.select(sa.func.count()).select_from(schema.messages)
+_BETWEEN_WHOLE_TOTAL, _BETWEEN_HERE_TOTAL = _BETWEEN_TOTAL.where(_SAID), _BETWEEN_TOTAL.where(_SAID_HERE)
 
 
 class SqliteRecall:
@@ -109,7 +111,7 @@ class SqliteRecall:
             if message_id is None:
                 raise AgentNotFound("the agent has been deleted; open another one.")
             message = replace(message, id=message_id)
-            row = (self._scope.agent_id, self._scope.timeline_id, *_values(message))
+            row = (self._scope.agent_id, self._scope.timeline_id, bool(message.spoken), *_values(message))
             seq = connection.exec_driver_sql(_INSERT, row).lastrowid
             if words := _words(message):
                 connection.exec_driver_sql(_INSERT_WORDS, (seq, self._owner, words))
@@ -139,34 +141,36 @@ class SqliteRecall:
         offset: int = 0,
         start: datetime | None = None,
         end: datetime | None = None,
-        before_id: int | None = None,
+        without_id: int | None = None,
     ) -> HitPage:
         """Spoken words with any word of the query, best first, then newest; start inclusive, end exclusive."""
         match = lexical.match_query(query, [self._owner])
         if match is None:
             return HitPage(total=0, hits=(), offset=offset)
         with self._scope.database.read() as connection:
-            before = {"before_seq": self._seq(connection, before_id)}
-            values = self._whose | _bounds(start, end) | {"match": match} | before
-            if start is None and end is None and not connection.execute(_WHOLE_LOG, self._whose).scalar_one():
-                return _search_whole(connection, {"match": match, "limit": limit, "offset": offset} | before)
+            without = {"without_seq": self._seq(connection, without_id)}
+            values = self._whose | _bounds(start, end) | {"match": match} | without
+            if start is None and end is None and not connection.execute(_FORKS, self._whose).scalar_one():
+                return _search_whole(connection, {"match": match, "limit": limit, "offset": offset} | without)
             total = connection.execute(_SEARCH_TOTAL, values).scalar_one()
             rows = connection.execute(_SEARCH, values | {"limit": limit, "offset": offset}).all() if total else ()
         return HitPage(total=total, hits=tuple(_hit(_message(row), -row.rank) for row in rows), offset=offset)
 
     def _seq(self, connection: sa.Connection, message_id: int | None) -> int:
-        """Where a message stands among those of all agents; the end when none is meant."""
+        """Where a message stands among those of all agents; nowhere when none is meant."""
         if message_id is None:
-            return _FOREVER
+            return _NOWHERE
         query = sa.select(_M.seq).where(_M.agent_id == self._scope.agent_id, _M.id == message_id)
-        return connection.scalar(query) or _FOREVER
+        return connection.scalar(query) or _NOWHERE
 
     def between(self, start: datetime, end: datetime, *, limit: int, offset: int = 0) -> HitPage:
         """Spoken words said in [start, end), oldest first."""
         with self._scope.database.read() as connection:
-            rows = connection.execute(_SPOKEN_BETWEEN, self._whose | _bounds(start, end)).all()
-        hits = [_hit(message, 0.0) for row in rows if (message := _message(row)).spoken]
-        return HitPage(total=len(hits), hits=tuple(hits[offset : offset + limit]), offset=offset)
+            forked = connection.execute(_FORKS, self._whose).scalar_one()
+            values = self._whose | _bounds(start, end) | {"limit": limit, "offset": offset}
+            total = connection.execute(_BETWEEN_HERE_TOTAL if forked else _BETWEEN_WHOLE_TOTAL, values).scalar_one()
+            rows = connection.execute(_BETWEEN_HERE if forked else _BETWEEN_WHOLE, values).all()
+        return HitPage(total=total, hits=tuple(_hit(_message(row), 0.0) for row in rows), offset=offset)
 
 
 def _search_whole(connection: sa.Connection, values: Mapping[str, object]) -> HitPage:
@@ -187,15 +191,15 @@ def _bounds(start: datetime | None, end: datetime | None) -> dict[str, int]:
 
 def _storable(message: Message) -> Message:
     texts = (message.text, message.header, message.thoughts, message.name or "", message.call_id or "")
-    if all(text.isascii() or lexical.storable(text) is text for text in texts):
+    if all(text.isascii() or storable(text) is text for text in texts):
         return message
     return replace(
         message,
-        text=lexical.storable(message.text),
-        header=lexical.storable(message.header),
-        thoughts=lexical.storable(message.thoughts),
-        name=message.name and lexical.storable(message.name),
-        call_id=message.call_id and lexical.storable(message.call_id),
+        text=storable(message.text),
+        header=storable(message.header),
+        thoughts=storable(message.thoughts),
+        name=message.name and storable(message.name),
+        call_id=message.call_id and storable(message.call_id),
     )
 
 
@@ -256,7 +260,7 @@ def _hit(message: Message, score: float) -> Hit:
 
 def erase_words(connection: sa.Connection, agent_id: int) -> None:
     """Take an agent's messages out of the full text, which holds no text and must be told the words again."""
-    query = sa.select(_M.seq, *_COLUMNS).where(_M.agent_id == agent_id, _M.kind.in_(sorted(SPOKEN_KINDS)))
+    query = sa.select(_M.seq, *_COLUMNS).where(_M.agent_id == agent_id, _M.spoken)
     for row in connection.execute(query):
         if words := _words(_message(row)):
             connection.exec_driver_sql(_ERASE_WORDS, (row.seq, f"a{agent_id}", words))

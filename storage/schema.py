@@ -94,10 +94,11 @@ messages = sa.Table(
     sa.Column("calls", sa.Text),  # JSON list of {id, name, arguments}
     sa.Column("call_id", sa.Text),
     sa.Column("status", sa.Text, nullable=False, default="ok"),
+    sa.Column("spoken", sa.Boolean, nullable=False),  # whether it says anything aloud, so that none need be decoded
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("utc_offset_minutes", sa.Integer, nullable=False),
     sa.UniqueConstraint("agent_id", "id"),
-    sa.Index(None, "agent_id", "created_at"),
+    sa.Index(None, "agent_id", "spoken", "created_at"),
     sqlite_autoincrement=True,
 )
 

@@ -9,10 +9,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from memos.errors import UsageError
+from memos.messages import storable
 from memos.records import Receipt, Window
 from memos.storage import schema
 from memos.storage.blocks import SqliteBlocks
-from memos.storage.lexical import storable
 from memos.storage.scope import AGENT, TIMELINE, Row, from_micros, on_timeline, to_micros
 from memos.storage.turns import SqliteTurns
 
@@ -62,6 +62,14 @@ class SqliteState(SqliteBlocks, SqliteTurns):
         )
         with self._database.read() as connection:
             return [_receipt(row) for row in connection.execute(query.order_by(_receipts.id))]
+
+    def standing_receipts(self) -> list[Receipt]:
+        standing: list[Receipt] = []
+        receipt_id = self.window().receipt_id
+        while receipt_id is not None:
+            standing.append(self.receipt(receipt_id))
+            receipt_id = standing[-1].replaced_id
+        return standing[::-1]
 
     def receipt(self, receipt_id: int) -> Receipt:
         query = sa.select(schema.receipts).where(_receipts.id == receipt_id, _receipts.agent_id == self._scope.agent_id)

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from memos.messages import ToolSchema, Usage
+from memos.messages import ToolSchema, Usage, storable
 from memos.records import OpenTurn, PastStep, StepRecord, Window
 from memos.storage import schema
 from memos.storage.scope import AGENT, TIMELINE, Row, Scope, Store, on_timeline
@@ -54,7 +54,7 @@ class SqliteTurns(Store):
                 {
                     "agent_id": self._scope.agent_id,
                     "opening_id": opening_id,
-                    "idempotency_key": idempotency_key,
+                    "idempotency_key": idempotency_key and storable(idempotency_key),
                 },
             )
 
@@ -81,7 +81,7 @@ class SqliteTurns(Store):
         return self._turn(_LAST_TURN, {"agent": self._scope.agent_id})
 
     def turn_by_key(self, idempotency_key: str) -> OpenTurn | None:
-        return self._turn(_KEYED_TURN, {"agent": self._scope.agent_id, "key": idempotency_key})
+        return self._turn(_KEYED_TURN, {"agent": self._scope.agent_id, "key": storable(idempotency_key)})
 
     def _turn(self, query: sa.Select[*tuple[Any, ...]], values: dict[str, object]) -> OpenTurn | None:
         with self._database.read() as connection:

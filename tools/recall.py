@@ -28,10 +28,10 @@ def conversation_search(
         end: Last day to look at, YYYY-MM-DD.
     """
     size = context.page_size
-    turn = context.state.last_turn()  # the question just asked is in view, and would be its own best match
+    turn = context.state.last_turn()  # the question just asked would be its own best match
     found = context.recall.search(
         query,
-        before_id=turn.opening_id if turn is not None else None,
+        without_id=turn.opening_id if turn is not None else None,
         limit=size,
         offset=_offset(page, size),
         start=_day(context, start) if start else None,
@@ -97,7 +97,7 @@ def _whole(context: ToolContext, memory_id: str) -> tuple[str, str]:
         found = context.recall.read(int(memory_id), int(memory_id))
         if found:
             return f"Message {memory_id}", found[0].whole
-    passage = context.archival.passage(memory_id)
+    passage = context.archival.passage(memory_id) or context.documents.passage(memory_id)
     if passage is None:
         raise Refusal(f"there is no message or passage {memory_id!r}.")
     return f"Passage {memory_id}", passage.text
@@ -110,16 +110,23 @@ def _offset(page: int, size: int) -> int:
 
 
 def _day_after(context: ToolContext, text: str) -> datetime:
+    """Midnight at the end of the day."""
     try:
-        return _day(context, text) + timedelta(days=1)
+        return context.clock.at(datetime.combine(_date(text) + timedelta(days=1), time()))
     except OverflowError:
-        raise Refusal(f"{text!r} is too far in the future; write an earlier day.") from None
+        raise Refusal(f"{text!r} is too far away; write another day.") from None
 
 
 def _day(context: ToolContext, text: str) -> datetime:
     """Midnight, where the agent lives, at the start of the day."""
     try:
-        day = date.fromisoformat(text.strip()[:10])
+        return context.clock.at(datetime.combine(_date(text), time()))
+    except OverflowError:
+        raise Refusal(f"{text!r} is too far away; write another day.") from None
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text.strip()[:10])
     except ValueError:
         raise Refusal(f"{text!r} is no date; write YYYY-MM-DD.") from None
-    return datetime.combine(day, time(), tzinfo=context.clock.now().tzinfo)

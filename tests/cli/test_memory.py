@@ -220,9 +220,60 @@ def test_a_share_that_leaves_the_other_no_room_is_refused(memos: Program) -> Non
 
     refused = memos("memory", "share", "tasks", "--with", "bob")
 
-    assert refused.code == 3
-    assert "nothing was changed" in refused.err
+    assert (refused.code, refused.out) == (2, "")
+    assert "'bob' could not be opened any more" in refused.err
     assert list(blocks(memos, "bob")) == ["persona", "human", "notes"]
+    assert newest_text(memos, "bob").startswith("Core memory has a new block 'notes'")
+
+
+def test_a_limit_that_leaves_another_holder_no_room_is_refused(memos: Program) -> None:
+    memos("agents", "new", "bob")
+    assert memos("memory", "new", "tasks", "--limit-tokens", "400").code == 0
+    assert memos("memory", "share", "tasks", "--with", "bob").code == 0
+    assert memos("memory", "new", "notes", "--limit-tokens", "700", "--agent", "bob").code == 0
+    before = versions(memos, "tasks")
+
+    refused = memos("memory", "configure", "tasks", "--limit-tokens", "600")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "'bob' could not be opened any more" in refused.err
+    assert versions(memos, "tasks") == before
+
+
+def test_what_a_block_is_has_a_history_too(memos: Program) -> None:
+    first = blocks(memos)["human"]
+    memos("memory", "configure", "human", "--limit-tokens", "40", "--description", "Who asks.", "--read-only")
+
+    created, changed = versions(memos, "human")
+    assert {name: changed[name] for name in ("limit_tokens", "description", "read_only")} == {
+        "limit_tokens": 40,
+        "description": "Who asks.",
+        "read_only": True,
+    }
+    assert created["limit_tokens"] == first["limit_tokens"]
+    newest = memos("memory", "history", "human").out.splitlines()[-1]
+    assert ("0/40" in newest, "read-only" in newest, "Who asks." in newest) == (True, True, True)
+    assert memos("memory", "diff", "human").out.splitlines() == [
+        f"# limit_tokens: {first['limit_tokens']} -> 40",
+        f"# description: {first['description']!r} -> 'Who asks.'",
+        "# read_only: False -> True",
+    ]
+
+    assert memos("memory", "restore", "human", str(created["version"])).code == 0
+    assert blocks(memos)["human"] | {"version": 0} == first | {"version": 0}
+
+
+def test_restoring_a_limit_without_room_is_refused(memos: Program) -> None:
+    memos("memory", "new", "tasks", "--limit-tokens", "700")
+    memos("memory", "configure", "tasks", "--limit-tokens", "40")
+    memos("memory", "new", "notes", "--limit-tokens", "1000")
+    created, narrowed = versions(memos, "tasks")
+
+    refused = memos("memory", "restore", "tasks", str(created["version"]))
+
+    assert (refused.code, refused.out) == (3, "")
+    assert "nothing was changed" in refused.err
+    assert versions(memos, "tasks") == [created, narrowed]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

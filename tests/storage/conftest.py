@@ -30,6 +30,9 @@ class HandClock:
     def now(self) -> datetime:
         return self.moment
 
+    def at(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=self.moment.tzinfo)
+
     def advance(self, by: timedelta) -> None:
         self.moment += by
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memos.storage.lexical import MAX_QUERY_WORDS, index_words, match_query, storable
+from memos.messages import storable
+from memos.storage.lexical import MAX_QUERY_WORDS, index_words, match_query
 
 Find = Callable[..., list[str]]
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from memos.errors import AgentNotFound, UsageError
 from memos.messages import Message, ToolCall
@@ -139,6 +140,69 @@ def test_search_and_between_take_a_period(recall: SqliteRecall) -> None:
     assert (page.total, [hit.text for hit in page.hits]) == (4, ["walk 3", "walk 4"])
 
 
+def test_between_lists_what_was_spoken_by_time_and_then_by_place(recall: SqliteRecall) -> None:
+    noon, later = datetime(2024, 5, 1, 12, tzinfo=UTC), datetime(2024, 5, 1, 13, tzinfo=UTC)
+    aloud = ToolCall("c1", "send_message", '{"message": "aloud"}')
+    unreadable = ToolCall("c2", "send_message", '{"message": 7}')
+    for message in (
+        said("later", later),
+        said("first", noon),
+        Message("assistant", "reply", "", noon, calls=(aloud,)),
+        Message("assistant", "reply", "", noon, thoughts="silent", calls=(unreadable,)),
+        Message("tool", "result", "a result", noon, name="send_message"),
+        Message("user", "system_alert", "an alert", noon),
+        said("", noon),
+        said("second", noon),
+    ):
+        recall.append(message)
+    whole = recall.between(noon, later + timedelta(hours=1), limit=10)
+    assert (whole.total, [hit.text for hit in whole.hits]) == (4, ["first", "aloud", "second", "later"])
+    for offset in range(6):
+        page = recall.between(noon, later + timedelta(hours=1), limit=2, offset=offset)
+        assert (page.total, page.offset) == (4, offset)
+        assert page.hits == whole.hits[offset : offset + 2]
+    assert recall.between(noon, later, limit=10).total == 3
+
+
+def test_a_fork_lists_its_own_days_only(
+    recall: SqliteRecall, scope: Scope, fork: Callable[[Scope, int], Scope]
+) -> None:
+    for text in ("shared", "old"):
+        recall.append(said(text))
+    branch = SqliteRecall(fork(scope, 1))
+    branch.append(said("new"))
+    for log, texts in ((recall, ["shared", "old"]), (branch, ["shared", "new"])):
+        page = log.between(NOON, NOON + timedelta(hours=1), limit=5)
+        assert (page.total, [hit.text for hit in page.hits]) == (2, texts)
+        assert log.between(NOON, NOON + timedelta(hours=1), limit=1, offset=1).hits == page.hits[1:]
+
+
+def test_listing_a_period_reads_a_page_and_counts_by_the_index(recall: SqliteRecall, scope: Scope) -> None:
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    recall.append(said("one"))
+    event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        recall.between(NOON, NOON + timedelta(hours=1), limit=1)
+    finally:
+        event.remove(sa.Engine, "before_cursor_execute", note)
+
+    plans: list[str] = []
+    with scope.database.read() as connection:
+        for statement in asked:
+            if "FROM messages" in statement:
+                slots = (NOON.timestamp(),) * statement.count("?")
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", slots)
+                plans.append("; ".join(row.detail for row in rows))
+    count, page = plans
+    assert "COVERING INDEX ix_messages_agent_id_spoken_created_at" in count
+    assert "(agent_id=? AND spoken=? AND created_at>? AND created_at<?)" in page
+    assert "TEMP B-TREE" not in page
+
+
 def test_an_agent_finds_only_its_own_words(recall: SqliteRecall, new_agent: Callable[[str], Scope]) -> None:
     recall.append(said("secret"))
     other = SqliteRecall(new_agent("bob"))
@@ -155,3 +219,4 @@ def test_a_fork_shares_the_past_only(recall: SqliteRecall, scope: Scope, fork: C
     assert {hit.text for hit in branch.search("fish", limit=5).hits} == {"shared fish", "new fish"}
     assert branch.search("fish", limit=1).total == 2
     assert (branch.last_id(), branch.count()) == (3, 2)
+    assert {hit.text for hit in recall.search("fish", limit=5).hits} == {"shared fish", "old fish"}

@@ -100,6 +100,20 @@ def test_receipts_are_listed_in_order_with_the_head_of_the_log(scope: Scope, sta
     assert state.receipt(second).summary == "Later."
 
 
+def test_the_receipts_that_stand_are_those_that_the_window_leads_to(state: SqliteState) -> None:
+    assert state.standing_receipts() == []
+    first = receipt(state, 1, 2)
+    undone = receipt(state, 3, 4)
+    state.move_window(Window(3, None, first, 0), "undo")
+    assert [r.id for r in state.standing_receipts()] == [first]
+    last = state.add_receipt(
+        first_id=3, last_id=6, summary="All.", replaced_id=first, freed_tokens=10, model="extractive"
+    )
+    state.move_window(Window(7, None, last.id, 0), "flush")
+    assert [r.id for r in state.standing_receipts()] == [first, last.id]
+    assert [r.id for r in state.receipts()] == [first, undone, last.id]
+
+
 def test_another_timeline_sees_what_it_shares(
     scope: Scope, state: SqliteState, fork: Callable[[Scope, int], Scope]
 ) -> None:

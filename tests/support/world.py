@@ -12,9 +12,8 @@ from random import Random
 from memos import Agent, BackendError, SettingsError, UsageError
 from memos.errors import AgentBusy
 from memos.events import CallFinished, EventOut, Flushed, Heartbeat, TurnFinished
-from memos.messages import LoopMode, Message
+from memos.messages import LoopMode, Message, storable
 from memos.records import Window
-from memos.storage.lexical import storable
 from support.invariants import Rules, Violation, require
 from support.model import Model, in_turn, saying
 from support.random_model import Crash, RandomModel, any_text, byte_count, exact_count

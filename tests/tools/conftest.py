@@ -34,6 +34,9 @@ class HandClock:
     def now(self) -> datetime:
         return self.moment
 
+    def at(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=self.moment.tzinfo)
+
 
 @dataclass
 class Caller:

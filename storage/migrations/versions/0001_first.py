@@ -80,6 +80,7 @@ def _create_log() -> None:
         sa.Column("calls", sa.Text()),
         sa.Column("call_id", sa.Text()),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("spoken", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("utc_offset_minutes", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_messages_agent_id"), ondelete="CASCADE"),
@@ -90,7 +91,9 @@ def _create_log() -> None:
         sa.UniqueConstraint("agent_id", "id", name=op.f("uq_messages_agent_id_id")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_messages_agent_id_created_at"), "messages", ["agent_id", "created_at"], unique=False)
+    op.create_index(
+        op.f("ix_messages_agent_id_spoken_created_at"), "messages", ["agent_id", "spoken", "created_at"], unique=False
+    )
 
 
 def _create_turns() -> None:
