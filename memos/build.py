@@ -23,6 +23,7 @@ from memos.context import MESSAGE_OVERHEAD_TOKENS, SPOOL_FRACTION, Budget, MainC
 from memos.controller import Controller
 from memos.core_memory import CoreMemory
 from memos.errors import AgentBusy, AgentNotFound, SettingsError, UsageError
+from memos.learned import LearnedWindows
 from memos.limits import Limits, Prices
 from memos.pager import Pager, Thresholds, summary_cap_tokens
 from memos.ports import Backend, Clock, Embedder
@@ -84,6 +85,7 @@ class Home:
         self._embedder = embedder
         self.index = VectorIndex(self.database, paths.index, paths.locks / "index.lock", self.embedder)
         self.agents = AgentRegistry(self.database, self.clock)
+        self.learned = LearnedWindows(paths.cache)
         self.library = SqliteLibrary(self.database, self.clock, self.index)
 
     def embedder(self) -> Embedder:
@@ -131,6 +133,14 @@ class Home:
         for ending in ("lock", "json"):
             (self.configuration.paths.locks / f"{key}.{ending}").unlink(missing_ok=True)
 
+    def budget(self, backend: Backend) -> Budget:
+        """The window to use: the least of the settings, the model's own, and what its server has told."""
+        claims = (self.settings.context_tokens, backend.context_tokens)
+        claimed = min((claim for claim in claims if claim is not None), default=DEFAULT_CONTEXT_TOKENS)
+        learned = self.learned.get(backend.spec)
+        limit = claimed if learned is None else min(claimed, learned)
+        return choose_budget(limit, self.settings.output_reserve_tokens)
+
     def close(self) -> None:
         """Apply what the index lags behind, if that is much, and let go of the files."""
         self.index.apply_pending(at_least=APPLY_AT_CLOSE)
@@ -174,7 +184,7 @@ def assemble(
     Raises `SettingsError` when its fixed parts leave too little of the window.
     """
     settings = home.settings
-    budget = _budget(settings, backend)
+    budget = home.budget(backend)
 
     toolbox, context = _outfit(settings, memory, backend, budget, functions, task)
 
@@ -217,6 +227,7 @@ def assemble(
         loop=settings.loop,
         limits=_limits(settings),
         cache_life=timedelta(minutes=settings.cache_minutes),
+        learn=lambda tokens: home.learned.put(backend.spec, tokens),
     )
     return Parts(memory, backend, context, controller, pager, core)
 
@@ -274,15 +285,10 @@ def _limits(settings: Settings) -> Limits:
     return Limits(settings.max_steps, settings.max_turn_tokens, settings.max_turn_cost, prices)
 
 
-def _budget(settings: Settings, backend: Backend) -> Budget:
-    known = [limit for limit in (settings.context_tokens, backend.context_tokens) if limit is not None]
-    return choose_budget(min(known, default=DEFAULT_CONTEXT_TOKENS), settings.output_reserve_tokens)
-
-
 def _first_blocks(home: Home, backend: Backend) -> tuple[Block, ...]:
     """What a new agent starts with: who it is, and what it knows of its user."""
     settings, paths = home.settings, home.configuration.paths
-    limit = int(_budget(settings, backend).limit_tokens * BLOCK_FRACTION)
+    limit = int(home.budget(backend).limit_tokens * BLOCK_FRACTION)
     persona = _first_text(paths.personas, settings.persona, prompts.load("persona"), limit, backend)
     human = _first_text(paths.humans, settings.human, "", limit, backend)
     return (

@@ -12,7 +12,7 @@ Knows ports, not stores; prints nothing. After a crash the next turn first carri
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -77,7 +77,9 @@ class Controller:
         loop: LoopMode,
         limits: Limits,
         cache_life: timedelta,
+        learn: Callable[[int], None],
     ) -> None:
+        """`learn` keeps the window that a server turned out to have."""
         self._backend = backend
         self._context = context
         self._pager = pager
@@ -89,6 +91,7 @@ class Controller:
         self._loop: LoopMode = loop
         self._limits = limits
         self._cache_life = cache_life
+        self._learn = learn
         self._interrupted = threading.Event()
         self._listener = Listener(backend, loop, self._interrupted)
         self._last_turn_at: datetime | None = None
@@ -307,7 +310,9 @@ class Controller:
     def _learn_limit(self, overflow: ContextOverflow, prompt: Prompt) -> None:
         """The server's window is smaller than believed: believe the server, and flush to fit."""
         believed = overflow.limit_tokens or int(prompt.usage.used_tokens * 0.75)
-        self._context.shrink(min(believed, int(self._context.budget.limit_tokens * 0.9)))
+        smaller = min(believed, int(self._context.budget.limit_tokens * 0.9))
+        self._context.shrink(smaller)
+        self._learn(smaller)
 
     # ------------------------------------------------------------ act
 

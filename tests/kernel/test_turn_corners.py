@@ -13,6 +13,7 @@ import pytest
 from support.model import Model, call, calling, in_turn, saying
 
 from memos import Agent, BackendError, UsageError
+from memos.errors import ContextOverflow
 from memos.events import Flushed, TextDelta
 from memos.messages import ToolCall, Usage
 from memos.ports import Delta, Reply, Request
@@ -206,3 +207,20 @@ def test_a_found_document_passage_can_be_read_whole(tmp_path: Path) -> None:
         agent.ingest(path)
         agent.send("Where is the quartz?")
     assert "third drawer" in opened[0]
+
+
+def test_what_a_server_told_of_its_window_is_known_to_the_next_process() -> None:
+    def answer(request: Request) -> Iterator[Delta | Reply]:
+        if sum(page.tokens for page in request.pages) > 2_700:
+            raise ContextOverflow("too long", 4_000)
+        yield from saying("ok")
+
+    model = Model(answer)
+    with Agent.open("ada", backend=model, context_tokens=16_384) as agent:
+        while agent.context().limit_tokens == 16_384:
+            agent.send("fossil " * 100)
+        assert agent.context().limit_tokens == 4_000
+    with Agent.open("ada", backend=model, context_tokens=16_384) as agent:
+        assert agent.context().limit_tokens == 4_000
+    with Agent.open("ada", backend=Model(answer, spec="test:other"), context_tokens=16_384) as agent:
+        assert agent.context().limit_tokens == 16_384

@@ -32,6 +32,7 @@ ORDER = (
         "summaries",
         "pager",
         "requests",
+        "learned",
         "speech",
         "listener",
         "tooling",
