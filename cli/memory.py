@@ -20,8 +20,8 @@ from memos.records import Block, BlockVersion
 from memos.tokens import estimate_tokens
 
 if TYPE_CHECKING:
-    from memos.build import Home, Memory
     from memos.core_memory import CoreMemory
+    from memos.home import Home, Memory
 
 DEFAULT_SHARE = 20
 """A new block may hold one part in this many of the window, as the first blocks do."""

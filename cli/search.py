@@ -12,7 +12,7 @@ from memos.errors import UsageError
 from memos.hits import Hit, HitPage
 
 if TYPE_CHECKING:
-    from memos.build import Memory
+    from memos.home import Memory
 
 Tiers = Literal["recall", "archival", "documents", "all"]
 SHOWN_CHARS = 300

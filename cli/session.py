@@ -16,7 +16,7 @@ from memos.messages import LoopMode
 
 if TYPE_CHECKING:
     from memos.agent import Agent
-    from memos.build import Home, Memory
+    from memos.home import Home, Memory
     from memos.settings import Configuration
 
 DEFAULT_AGENT = "default"
@@ -66,7 +66,7 @@ def open_agent(flags: Flags, *, create_default: bool = True) -> Agent:
 @contextmanager
 def open_home(configuration: Configuration) -> Generator[Home, None, None]:
     """The home, for commands that take no turn."""
-    from memos.build import Home
+    from memos.home import Home
 
     home = Home(configuration)
     try:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from memos import settings
 from memos.accept import alert, from_elsewhere, paged_in
-from memos.build import Home, Memory, Parts, assemble, make_backend, wake
+from memos.build import Parts, assemble, make_backend, wake
 from memos.core_memory import CoreMemory
 from memos.documents.ingest import IngestReport, Progress, ingest
 from memos.errors import AgentBusy, UsageError
 from memos.events import ContextUsage, EventIn, EventOut, Heartbeat, Login, Turn, UserMessage
 from memos.hits import DocumentInfo, HitPage
+from memos.home import Home, Memory
 from memos.messages import LoopMode, Message
 from memos.ports import ArchivalStore, Backend, DocumentStore, Embedder, Reply
 from memos.records import Receipt
@@ -215,13 +216,7 @@ class Agent:
 
     def receipts(self) -> list[Receipt]:
         """The flushes that stand, oldest first: together they cover all that is not in the queue."""
-        state = self._parts.memory.state
-        standing: list[Receipt] = []
-        receipt_id = state.window().receipt_id
-        while receipt_id is not None:
-            standing.append(state.receipt(receipt_id))
-            receipt_id = standing[-1].replaced_id
-        return standing[::-1]
+        return self._parts.memory.state.standing_receipts()
 
     def undo_flush(self) -> Receipt:
         """Take the newest flush back into the queue.

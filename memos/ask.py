@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from memos.build import Home, assemble, make_backend
+from memos.build import assemble, make_backend
 from memos.citations import Citation, find_citations
 from memos.documents.ingest import IngestReport, Progress, ingest
 from memos.errors import DocumentError, UsageError
 from memos.events import EventOut, UserMessage
 from memos.hits import DocumentInfo
+from memos.home import Home
 from memos.messages import Usage
 from memos.settings import Configuration
 from memos.turns import last_turn

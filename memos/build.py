@@ -1,52 +1,32 @@
-"""The composition root: the only module that knows every concrete class.
+"""Putting an agent together, from the stores of a home and a model.
 
-`Home` opens the stores of one home; `assemble` puts an agent together from them and a model. Nothing
-heavy is imported before it is chosen.
+With `memos.home`, the composition root: the only modules that know concrete classes. Nothing heavy is
+imported before it is chosen.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from memos import prompts, tools
 from memos.accept import alert
-from memos.clock import SystemClock
-from memos.context import MESSAGE_OVERHEAD_TOKENS, SPOOL_FRACTION, Budget, MainContext, choose_budget
+from memos.context import MESSAGE_OVERHEAD_TOKENS, SPOOL_FRACTION, Budget, MainContext
 from memos.controller import Controller
 from memos.core_memory import CoreMemory
-from memos.errors import AgentBusy, AgentNotFound, SettingsError, UsageError
-from memos.learned import LearnedWindows
+from memos.errors import SettingsError, UsageError
+from memos.home import Home, Memory
 from memos.limits import Limits, Prices
 from memos.pager import Pager, Thresholds, summary_cap_tokens
-from memos.ports import Backend, Clock, Embedder
+from memos.ports import Backend
 from memos.records import Block
-from memos.settings import DEFAULT_CONTEXT_TOKENS, MODEL_KINDS, Configuration, Settings
-from memos.storage.agents import AgentInfo, AgentRegistry
-from memos.storage.archival import SqliteArchival
-from memos.storage.database import Database
-from memos.storage.documents import SqliteDocuments
-from memos.storage.library import SqliteLibrary
-from memos.storage.locks import TurnLock
-from memos.storage.recall import SqliteRecall
-from memos.storage.scope import Scope
-from memos.storage.state import SqliteState
-from memos.storage.vectors import VectorIndex
+from memos.settings import MODEL_KINDS, Settings
 from memos.tooling import Toolbox, ToolContext
 
-if TYPE_CHECKING:
-    from memos.storage.embedder import StaticEmbedder
-
 OPENAI_KEY = "OPENAI_API_KEY"
-APPLY_AT_CLOSE = 512
-"""Passages the index may lag behind when a home is closed: as many cost a search a tenth of a second."""
 HIT_TOKENS = 120
 """Room that a hit of a search should have; in a small window a page holds fewer than elsewhere."""
 MIN_SPOOL_TOKENS = 96
@@ -58,93 +38,6 @@ FIXED_FRACTION = 0.5
 SMALL_FIXED_FRACTION = 0.7
 """… and below `SMALL_WINDOW_TOKENS`."""
 SMALL_WINDOW_TOKENS = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The stores of one agent."""
-
-    info: AgentInfo
-    clock: Clock
-    recall: SqliteRecall
-    archival: SqliteArchival
-    documents: SqliteDocuments
-    state: SqliteState
-
-
-class Home:
-    """One home, opened: its agents, its documents, and the memory of each agent."""
-
-    def __init__(self, configuration: Configuration, *, embedder: Embedder | None = None) -> None:
-        """Raises `StorageError`."""
-        self.configuration = configuration
-        self.settings: Settings = configuration.settings
-        paths = configuration.paths
-        self.clock = SystemClock(self.settings.timezone)
-        self.database = Database(paths.database)
-        self._embedder = embedder
-        self.index = VectorIndex(self.database, paths.index, paths.locks / "index.lock", self.embedder)
-        self.agents = AgentRegistry(self.database, self.clock)
-        self.learned = LearnedWindows(paths.cache)
-        self.library = SqliteLibrary(self.database, self.clock, self.index)
-
-    def embedder(self) -> Embedder:
-        return self._embedder if self._embedder is not None else _static_embedder()
-
-    def memory(self, agent: str) -> Memory:
-        """The stores of an agent, without the lock on its turns. Raises `AgentNotFound`."""
-        info = self.agents.find(agent)
-        clock = SystemClock(info.timezone or self.settings.timezone)
-        scope = Scope(self.database, info.id, info.timeline_id, clock)
-        archival, documents = SqliteArchival(scope, self.index), SqliteDocuments(scope, self.index)
-        return Memory(info, clock, SqliteRecall(scope), archival, documents, SqliteState(scope))
-
-    def turn_lock(self, info: AgentInfo, *, wait: bool = True) -> AbstractContextManager[None]:
-        """Held while a turn is taken. Raises `AgentBusy` when another process has it (for too long)."""
-        return self._lock(info.name if info.scratch else f"agent-{info.id}", info.name, wait=wait)
-
-    def delete_agent(self, name: str) -> None:
-        """Erase an agent, unless it is taking a turn. Raises `AgentNotFound`, `AgentBusy`."""
-        info = self.agents.find(name)
-        with self.turn_lock(info, wait=False):
-            self.agents.delete(name)
-        self._remove_lock(info.name if info.scratch else f"agent-{info.id}")
-
-    @contextmanager
-    def scratch_agent(self) -> Generator[Memory, None, None]:
-        """An agent for one job, gone afterwards, also when its process dies: the next one sweeps it away."""
-        for info in self.agents.list(scratch=True):
-            with suppress(AgentBusy, AgentNotFound):
-                self.delete_agent(info.name)
-        name = f"scratch-{uuid4().hex[:12]}"
-        with self._lock(name, name, wait=False):  # before it exists, so that no other process sweeps it
-            self.agents.create(name, timezone=self.settings.timezone, scratch=True)
-            try:
-                yield self.memory(name)
-            finally:
-                self.agents.delete(name)
-        self._remove_lock(name)
-
-    def _lock(self, key: str, name: str, *, wait: bool) -> AbstractContextManager[None]:
-        wait_s = self.settings.busy_wait_s if wait else 0
-        return TurnLock(self.configuration.paths.locks, key, name, wait_s=wait_s).held()
-
-    def _remove_lock(self, key: str) -> None:
-        for ending in ("lock", "json"):
-            (self.configuration.paths.locks / f"{key}.{ending}").unlink(missing_ok=True)
-
-    def budget(self, backend: Backend) -> Budget:
-        """The window to use: the least of the settings, the model's own, and what its server has told."""
-        claims = (self.settings.context_tokens, backend.context_tokens)
-        claimed = min((claim for claim in claims if claim is not None), default=DEFAULT_CONTEXT_TOKENS)
-        learned = self.learned.get(backend.spec)
-        limit = claimed if learned is None else min(claimed, learned)
-        return choose_budget(limit, self.settings.output_reserve_tokens)
-
-    def close(self) -> None:
-        """Apply what the index lags behind, if that is much, and let go of the files."""
-        self.index.apply_pending(at_least=APPLY_AT_CLOSE)
-        self.database.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +77,7 @@ def assemble(
     Raises `SettingsError` when its fixed parts leave too little of the window.
     """
     settings = home.settings
-    budget = home.budget(backend)
-
-    toolbox, context = _outfit(settings, memory, backend, budget, functions, task)
+    toolbox, context = _outfit(home, memory, backend, functions, task)
 
     def check_room(more_tokens: int) -> None:
         problem = _lack_of_room(context, memory, max(0, more_tokens))
@@ -194,17 +85,6 @@ def assemble(
             raise UsageError(problem)
 
     core = core_memory(memory, backend.count_tokens, check_room=check_room)
-    tool_context = ToolContext(
-        core=core,
-        recall=memory.recall,
-        archival=memory.archival,
-        documents=memory.documents,
-        state=memory.state,
-        clock=memory.clock,
-        page_size=max(1, min(settings.search_page_size, context.budget.spool_tokens // HIT_TOKENS)),
-        result_limit_tokens=context.budget.spool_tokens - MESSAGE_OVERHEAD_TOKENS,
-        count_tokens=backend.count_tokens,
-    )
     pager = Pager(
         context=context,
         backend=backend,
@@ -220,7 +100,7 @@ def assemble(
         context=context,
         pager=pager,
         toolbox=toolbox,
-        tool_context=tool_context,
+        tool_context=_tool_context(settings, memory, context, core),
         recall=memory.recall,
         state=memory.state,
         clock=memory.clock,
@@ -313,7 +193,36 @@ def _first_text(folder: Path, name: str, default: str, limit_tokens: int, backen
     return text
 
 
+def _tool_context(settings: Settings, memory: Memory, context: MainContext, core: CoreMemory) -> ToolContext:
+    spool_tokens = context.budget.spool_tokens
+    return ToolContext(
+        core=core,
+        recall=memory.recall,
+        archival=memory.archival,
+        documents=memory.documents,
+        state=memory.state,
+        clock=memory.clock,
+        page_size=max(1, min(settings.search_page_size, spool_tokens // HIT_TOKENS)),
+        result_limit_tokens=spool_tokens - MESSAGE_OVERHEAD_TOKENS,
+        count_tokens=core.count_tokens,
+    )
+
+
 def _outfit(
+    home: Home, memory: Memory, backend: Backend, functions: Sequence[Callable[..., object]], task: str | None
+) -> tuple[Toolbox, MainContext]:
+    """Functions and main context, in the window to believe in."""
+    believed, claimed = home.budget(backend), home.budget(backend, learned=False)
+    try:
+        return _fitting_outfit(home.settings, memory, backend, believed, functions, task)
+    except SettingsError:
+        if claimed == believed:
+            raise
+        # Blocks made for a larger window; the server may refuse again, but the agent must open.
+        return _fitting_outfit(home.settings, memory, backend, claimed, functions, task)
+
+
+def _fitting_outfit(
     settings: Settings,
     memory: Memory,
     backend: Backend,
@@ -321,7 +230,7 @@ def _outfit(
     functions: Sequence[Callable[..., object]],
     task: str | None,
 ) -> tuple[Toolbox, MainContext]:
-    """Functions and main context; compact ones for a small window, or where the full ones take too much of it."""
+    """Full functions and prompt, or compact ones for a small window, or where the full ones take too much of it."""
 
     def dress(*, compact: bool, documents: bool) -> tuple[Toolbox, MainContext]:
         toolbox = Toolbox.of([*_base_tools(compact, documents), *functions])
@@ -387,10 +296,3 @@ def _spool_tokens(context: MainContext, memory: Memory, more_tokens: int = 0) ->
     blocks = sum(block.limit_tokens for block in memory.state.blocks()) + more_tokens
     fixed = usage.system_tokens + usage.functions_tokens + blocks + summary_cap_tokens(budget)
     return min(int(budget.available_tokens * SPOOL_FRACTION), (budget.available_tokens - fixed) // 3)
-
-
-@cache
-def _static_embedder() -> StaticEmbedder:
-    from memos.storage.embedder import StaticEmbedder
-
-    return StaticEmbedder()

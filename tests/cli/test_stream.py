@@ -55,4 +55,5 @@ def test_an_event_in_json_is_its_name_and_its_fields() -> None:
         "first_id": 2,
         "last_id": 9,
         "freed_tokens": 500,
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0},
     }

@@ -26,6 +26,9 @@ class FixedClock:
     def now(self) -> datetime:
         return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
+    def at(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=UTC)
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:

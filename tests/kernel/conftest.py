@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memos.build import Home, Memory
+from memos.home import Home, Memory
 from memos.settings import load
 from memos.storage.recall import SqliteRecall
 from memos.storage.scope import Scope
@@ -23,6 +23,9 @@ class StoppedClock:
 
     def now(self) -> datetime:
         return self.moment
+
+    def at(self, moment: datetime) -> datetime:
+        return moment.replace(tzinfo=UTC)
 
 
 @pytest.fixture

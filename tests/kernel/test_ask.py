@@ -10,8 +10,8 @@ import pytest
 
 from memos import BackendError, DocumentError, UsageError
 from memos.ask import Answer, ask
-from memos.build import Home
 from memos.events import CallFinished, EventOut, TurnFinished
+from memos.home import Home
 from memos.settings import load
 from memos.storage.agents import AgentInfo
 

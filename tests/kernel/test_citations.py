@@ -10,10 +10,10 @@ import pytest
 from support.model import Model, call, calling, in_turn, saying
 
 from memos import Agent
-from memos.build import Home, Memory
 from memos.citations import MIN_QUOTE_CHARS, find_citations
 from memos.events import ToolRun
 from memos.hits import HitPage, render_page
+from memos.home import Home, Memory
 from memos.records import Chunk
 from memos.settings import load
 

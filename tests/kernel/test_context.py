@@ -15,9 +15,9 @@ from support.model import Model, call, calling, in_turn, saying
 
 from memos import Agent, SettingsError
 from memos.accept import alert, to_message
-from memos.build import Memory
 from memos.context import MESSAGE_OVERHEAD_TOKENS, Budget, MainContext, Prompt, choose_budget, render_core
 from memos.events import Flushed, Login, StepFinished, UserMessage
+from memos.home import Memory
 from memos.messages import Message, ToolCall, ToolSchema
 from memos.ports import Delta, Reply, Request
 from memos.records import Block, Window

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from memos import Agent, Refusal, UsageError
-from memos.build import Memory
 from memos.core_memory import CoreMemory, appended, replaced
+from memos.home import Memory
 from memos.records import Block
 
 Script = Callable[[Sequence[Mapping[str, object]]], str]

@@ -14,7 +14,7 @@ from support.model import Model, call, calling, in_turn, saying
 
 from memos import Agent, BackendError, UsageError
 from memos.errors import ContextOverflow
-from memos.events import Flushed, TextDelta
+from memos.events import Flushed, TextDelta, TurnFinished
 from memos.messages import ToolCall, Usage
 from memos.ports import Delta, Reply, Request
 from memos.tooling import ToolContext, tool_from_function
@@ -101,8 +101,9 @@ def test_summaries_and_carried_on_steps_count_as_usage(monkeypatch: pytest.Monke
             flushes = [event for event in events if isinstance(event, Flushed)]
             if flushes:
                 break
-        turn = events[-1].turn  # type: ignore[union-attr] # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
-        assert turn.usage.prompt_tokens == 100 + 900 * len(flushes)
+        last = events[-1]
+        assert isinstance(last, TurnFinished)
+        assert last.turn.usage.prompt_tokens == 100 + 900 * len(flushes)
     monkeypatch.setenv("MEMOS_MAX_TURN_TOKENS", "250")
     with Agent.open("ada", backend=Model(answer), context_tokens=2048) as agent:
         first = agent.send("Hello.", idempotency_key="k")
@@ -211,16 +212,16 @@ def test_a_found_document_passage_can_be_read_whole(tmp_path: Path) -> None:
 
 def test_what_a_server_told_of_its_window_is_known_to_the_next_process() -> None:
     def answer(request: Request) -> Iterator[Delta | Reply]:
-        if sum(page.tokens for page in request.pages) > 2_700:
-            raise ContextOverflow("too long", 4_000)
+        if sum(page.tokens for page in request.pages) > 6_000:
+            raise ContextOverflow("too long", 8_000)
         yield from saying("ok")
 
     model = Model(answer)
     with Agent.open("ada", backend=model, context_tokens=16_384) as agent:
         while agent.context().limit_tokens == 16_384:
             agent.send("fossil " * 100)
-        assert agent.context().limit_tokens == 4_000
+        assert agent.context().limit_tokens == 8_000
     with Agent.open("ada", backend=model, context_tokens=16_384) as agent:
-        assert agent.context().limit_tokens == 4_000
+        assert agent.context().limit_tokens == 8_000
     with Agent.open("ada", backend=Model(answer, spec="test:other"), context_tokens=16_384) as agent:
         assert agent.context().limit_tokens == 16_384

@@ -41,7 +41,7 @@ ORDER = (
         "controller",
     ),
     "adapters",
-    *("build", "agent", "ask", "__init__", "cli", "__main__"),
+    *("home", "build", "agent", "ask", "__init__", "cli", "__main__"),
 )
 """A module imports only what stands before it here, or its own package."""
 ADAPTERS = ("storage", "backends", "documents", "tools")

@@ -17,9 +17,9 @@ from datetime import timedelta
 
 from memos import Agent
 from memos.backends.rendering import render_messages
-from memos.build import Memory
 from memos.context import Budget, MainContext
 from memos.events import Flushed
+from memos.home import Memory
 from memos.messages import Message
 from memos.ports import Page, Request
 from memos.records import Receipt, Window

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from memos import tools
-from memos.build import Home, Memory
 from memos.core_memory import CoreMemory
+from memos.home import Home, Memory
 from memos.messages import ToolCall
 from memos.records import Block
 from memos.settings import load
