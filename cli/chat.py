@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from memos.cli import output
-from memos.cli.heartbeats import Heartbeats
+from memos.cli.heartbeats import Heartbeats, beat
 from memos.cli.send import check_text
 from memos.cli.session import Flags, load, open_agent
 from memos.cli.stream import Speaker, conclude, run_turn, stopping_on_ctrl_c
@@ -41,6 +41,9 @@ With a model: memos --model openai:NAME, or openai:NAME@URL for your own server
 
 WAKE_REASON = "The user lets you speak now."
 
+_WOKEN = "\0 a heartbeat is due"
+"""What the prompt returns when it makes way; compared by identity, so nobody can type it."""
+
 ReadLine = Callable[[], str | None]
 
 
@@ -53,13 +56,12 @@ def run(flags: Flags) -> None:
     with open_agent(flags) as agent:
         _greet(agent)
         agent.login()
-        with Heartbeats(agent, minutes) as heartbeats:
-            read_line = _prompt(history, heartbeats) if interactive else _plain_lines()
-            code = _converse(agent, read_line, heartbeats)
+        read_line = _prompt(history, Heartbeats(minutes), partial(beat, agent)) if interactive else _plain_lines()
+        code = _converse(agent, read_line)
     raise typer.Exit(0 if interactive else code)
 
 
-def _converse(agent: Agent, read_line: ReadLine, heartbeats: Heartbeats) -> int:
+def _converse(agent: Agent, read_line: ReadLine) -> int:
     """Turn after turn; returns the exit code of the last one that failed, else 0."""
     code = 0
     while (line := read_line()) is not None:
@@ -69,19 +71,18 @@ def _converse(agent: Agent, read_line: ReadLine, heartbeats: Heartbeats) -> int:
         if text == "/help":
             output.note(HELP)
         elif text == "/heartbeat":
-            code = _take_turn(heartbeats, partial(_wake, agent)) or code
+            code = _take_turn(partial(_wake, agent)) or code
         elif text.startswith("/") and text[1:].isalpha():
             output.note(f"There is no command {text}; /help lists them.")
         elif text:
-            code = _take_turn(heartbeats, partial(_answer, agent, text)) or code
+            code = _take_turn(partial(_answer, agent, text)) or code
     return code
 
 
-def _take_turn(heartbeats: Heartbeats, turn: Callable[[], int]) -> int:
+def _take_turn(turn: Callable[[], int]) -> int:
     """The turn's exit code. An error ends the turn, not the conversation."""
     try:
-        with heartbeats.held_back():
-            return turn()
+        return turn()
     except MemosError as error:
         output.note_error(str(error))
         return error.exit_code
@@ -125,8 +126,11 @@ def _plain_lines() -> ReadLine:
     return read
 
 
-def _prompt(history: Path, heartbeats: Heartbeats) -> ReadLine:
-    """A line editor with history. Ctrl-C clears the line, Ctrl-D on an empty one leaves."""
+def _prompt(history: Path, heartbeats: Heartbeats, wake: Callable[[], None]) -> ReadLine:
+    """A line editor with history. Ctrl-C clears the line, Ctrl-D on an empty one leaves.
+
+    When a heartbeat is due the prompt makes way for `wake` and comes back with what was typed.
+    """
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory
 
@@ -136,17 +140,32 @@ def _prompt(history: Path, heartbeats: Heartbeats) -> ReadLine:
     def typed(_buffer: object) -> None:
         heartbeats.put_off()
 
+    async def make_way() -> None:
+        if await heartbeats.due() and session.app.is_running and not session.app.is_done:
+            session.app.erase_when_done = True
+            session.app.exit(result=_WOKEN)
+
+    def watch() -> None:
+        session.app.create_background_task(make_way())
+
     session.default_buffer.on_text_changed += typed
 
     def read() -> str | None:
+        text = ""
         while True:
+            heartbeats.put_off()
+            session.app.erase_when_done = False
             try:
-                with heartbeats.above_the_prompt():
-                    return session.prompt("> ")
+                line = session.prompt("> ", default=text, pre_run=watch)
             except KeyboardInterrupt:
+                text = ""
                 continue
             except EOFError:
                 return None
+            if line is not _WOKEN:
+                return line
+            text = session.default_buffer.text
+            wake()
 
     return read
 

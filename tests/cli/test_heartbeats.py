@@ -7,17 +7,15 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
-from support.model import Model, in_turn, saying
 from support.program import TIMEOUT_S, Program
 
 from memos.agent import Agent
-from memos.cli.heartbeats import Heartbeats
+from memos.cli.heartbeats import beat
 from memos.cli.session import Flags, open_memory
-from memos.ports import Delta, Reply, Request
 
 Script = Callable[[list[dict[str, object]]], str]
 
@@ -83,7 +81,7 @@ def chat(memos: Program, *options: str, **variables: str) -> Generator[Terminal,
     import pty
 
     master, slave = pty.openpty()
-    environment = memos.environment() | {"TERM": "dumb", "PROMPT_TOOLKIT_NO_CPR": "1"} | variables
+    environment = memos.environment() | {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"} | variables
     with subprocess.Popen(
         memos.command("chat", *options), stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=memos.folder
     ) as process:
@@ -119,7 +117,7 @@ def test_an_agent_wakes_by_itself_and_the_user_is_still_heard(memos: Program, sc
 
 def test_nobody_is_woken_without_the_setting(memos: Program, script: Script) -> None:
     with chat(memos, "--model", script([says("Unasked.")])) as terminal:
-        terminal.wait_for("> ")
+        terminal.wait_for_prompt()
         assert not terminal.shows("Unasked.", 1.5)
         assert terminal.leave() == 0
 
@@ -128,7 +126,6 @@ def test_nobody_is_woken_without_the_setting(memos: Program, script: Script) -> 
 
 def test_a_line_being_typed_puts_the_heartbeat_off(memos: Program, script: Script) -> None:
     with chat(memos, "--model", script([says("Spoken.")]), MEMOS_HEARTBEAT_MINUTES="0.03") as terminal:
-        terminal.wait_for("> ")
         terminal.wait_for_prompt()
         for _ in range(8):  # 3.2 s of typing, with never 1.8 s between two keys
             terminal.type("x")
@@ -159,51 +156,29 @@ def test_a_pause_that_the_agent_asked_for_is_kept(memos: Program, script: Script
         assert terminal.leave() == 0
 
 
-class SlowModel(Model):
-    """It thinks in many pieces, and counts how many requests it answers at a time."""
-
-    answering = 0
-    most_at_a_time = 0
-
-    def complete(self, request: Request) -> Iterator[Delta | Reply]:
-        self.answering += 1
-        self.most_at_a_time = max(self.most_at_a_time, self.answering)
-        try:
-            for _ in range(50 if request.pages[-1].message.kind == "heartbeat" else 1):
-                time.sleep(0.02)
-                yield Delta(text="hm ")
-            yield from saying("Done.")
-        finally:
-            self.answering -= 1
-
-
-def test_a_running_heartbeat_makes_way_for_the_user() -> None:
-    model = SlowModel(in_turn(lambda: saying("")))
-    with Agent.open(backend=model) as agent, Heartbeats(agent, minutes=0.001) as heartbeats:
-        until = time.monotonic() + TIMEOUT_S
-        while not model.answering and time.monotonic() < until:
-            time.sleep(0.005)
-        with heartbeats.held_back():
-            turn = agent.send("I have something to say.")
-
-        log = [(message.kind, message.status) for message in agent.recall.read(last_id=turn.messages[0].id)]
-
-    assert turn.reply == "Done."
-    assert model.most_at_a_time == 1
-    assert log == [("heartbeat", "ok"), ("reply", "partial"), ("interrupt", "ok"), ("user_message", "ok")]
-
-
 def test_a_busy_agent_is_one_notice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMOS_BUSY_WAIT_S", "0.1")
-    with Agent.open() as agent, open_memory(Flags()) as (home, memory):
-        with home.turn_lock(memory.info), Heartbeats(agent, minutes=0.001):
-            shown, until = "", time.monotonic() + TIMEOUT_S
-            while "\n" not in shown and time.monotonic() < until:
-                shown += capsys.readouterr().err
-                time.sleep(0.01)
-
-        assert shown.startswith("· heartbeat: Agent 'default' is busy")
+    with Agent.open() as agent, open_memory(Flags()) as (home, memory), home.turn_lock(memory.info):
+        beat(agent)
         assert agent.recall.count() == 0
+    assert capsys.readouterr().err.startswith("· heartbeat: Agent 'default' is busy")
+
+
+def test_what_was_typed_is_still_there_after_a_heartbeat(memos: Program, script: Script) -> None:
+    model = script([says("Spoken."), says("I heard you.")])
+
+    with chat(memos, "--model", model, MEMOS_HEARTBEAT_MINUTES="0.02") as terminal:
+        terminal.wait_for_prompt()
+        terminal.type("half a ")
+        terminal.wait_for("Spoken.")
+        terminal.wait_for_prompt()
+        terminal.type("line\r")
+        terminal.wait_for("I heard you.")
+        terminal.wait_for_prompt()
+        assert terminal.leave() == 0
+
+    said = memos("log", "--last", "100", "--json").json["messages"]
+    assert [message["text"] for message in said if message["kind"] == "user_message"] == ["half a line"]
 
 
 def test_an_agent_is_let_speak_from_a_pipe(memos: Program, script: Script) -> None:
