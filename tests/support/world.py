@@ -113,7 +113,7 @@ class World:
         """Another agent of the home holds one of the blocks and writes in it."""
         if self.other is None:
             try:
-                limit = self.setting.window // 50
+                limit = min(self.setting.window // 50, 500)  # so that the other agent's window has room for it too
                 self.agent.core.create("shared", "Nothing yet.", limit_tokens=limit, description="Ours.")
             except UsageError:  # a small window has no room for a further block
                 return
